@@ -1,0 +1,2 @@
+//! The wavetank command line.
+fn main() {}
