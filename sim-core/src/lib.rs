@@ -1,1 +1,6 @@
-//! sim-core (skeleton).
+//! The engine and the API server of Wavetank.
+
+pub mod api;
+pub mod engine;
+pub mod helpers;
+pub mod time;

@@ -1,0 +1,8 @@
+//! The API server: objects, store, watches, admission.
+
+pub mod error;
+pub mod kind;
+pub mod meta;
+pub mod object;
+pub mod pod_status;
+pub mod request;

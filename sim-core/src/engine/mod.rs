@@ -1,0 +1,6 @@
+//! The engine: one clock, one order, components with three inputs and two outputs.
+
+pub mod component;
+pub mod log;
+pub mod random;
+pub mod timing;

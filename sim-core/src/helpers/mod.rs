@@ -1,0 +1,1 @@
+//! Pure predicates that several components share: pod requests, QoS, node affinity, taints, ports, resource fit.
