@@ -1,1 +1,4 @@
-//! scenarios (skeleton).
+//! Scenario files, their runner and reports, and the `wavetank` command line.
+
+pub mod cli;
+pub mod conformance;
