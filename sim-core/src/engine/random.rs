@@ -67,15 +67,10 @@ mod tests {
     fn streams_are_stable() {
         let mut s = Seed(42).stream("golden");
         let got = [s.next_u64(), s.next_u64()];
-        assert_eq!(got, golden());
+        assert_eq!(got, [11_290_113_125_834_994_993, 5_410_842_433_997_360_739]);
         assert_ne!(
             Seed(42).stream_for("golden", b"a").next_u64(),
             Seed(42).stream_for("golden", b"b").next_u64()
         );
-    }
-
-    fn golden() -> [u64; 2] {
-        let mut s = Seed(42).stream("golden");
-        [s.next_u64(), s.next_u64()]
     }
 }
