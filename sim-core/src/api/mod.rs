@@ -1,5 +1,6 @@
 //! The API server: objects, store, watches, admission.
 
+pub mod admission;
 pub mod error;
 pub mod kind;
 pub mod meta;
