@@ -12,6 +12,7 @@
 //! A group without an adapter in [`ADAPTERS`] counts as failed. JSON of any other form is left alone with a notice;
 //! a `.json` file that is not JSON at all is an error, because a broken vector must not look like a passed one.
 
+mod quantity;
 mod walk;
 
 #[cfg(test)]
@@ -30,7 +31,7 @@ type Check = fn(input: &Value, expected: &Value) -> Result<(), String>;
 type SchedulerCheck = fn(file: &Value, options: SchedulerOptions) -> Result<(), String>;
 
 /// Group of a vector file (its `"group"`) to adapter. One line each, sorted by group.
-const ADAPTERS: &[(&str, Check)] = &[];
+const ADAPTERS: &[(&str, Check)] = &[("quantity", quantity::check)];
 
 /// The adapter of scheduler files.
 const SCHEDULER: Option<SchedulerCheck> = None;

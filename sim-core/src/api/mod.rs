@@ -7,3 +7,5 @@ pub mod meta;
 pub mod object;
 pub mod pod_status;
 pub mod request;
+pub mod store;
+pub mod watch;

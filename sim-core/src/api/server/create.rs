@@ -1,0 +1,223 @@
+//! POST: names, namespaces, defaults, admission, identity.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::PodSpec;
+use rustc_hash::FxHashMap;
+use serde_json::json;
+use smol_str::SmolStr;
+
+use super::{ApiServer, Moment};
+use crate::api::error::{ApiError, Reason};
+use crate::api::kind::Kind;
+use crate::api::meta::{Key, Meta, Uid};
+use crate::api::object::{Body, Object};
+use crate::api::pod_status::{ConditionStatus, PodCondition, PodPhase, PodStatus};
+use crate::engine::log::CommitVerb;
+use crate::helpers::qos;
+
+/// Longest prefix that `generateName` keeps (`names.go`: 63 − 5).
+const MAX_GENERATED_PREFIX: usize = 58;
+/// Vowels and look-alikes are left out (`k8s.io/apimachinery/pkg/util/rand`).
+const NAME_ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
+/// How often a collision of a generated name is tried again (RetryGenerateName).
+const GENERATE_NAME_TRIES: usize = 8;
+
+/// Finished pod specs by the template they came from: the replicas of one template stay one class.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SpecMemo {
+    /// By address of the incoming spec, which is kept alive here so that the address stays its own.
+    known: FxHashMap<usize, Finished>,
+    /// State of the classes that admission reads; a change empties the memo.
+    basis: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Finished {
+    given: Arc<PodSpec>,
+    spec: Arc<PodSpec>,
+}
+
+/// Templates remembered at most; beyond it the memo starts anew, which costs time but changes nothing.
+const MEMO_LIMIT: usize = 4096;
+
+impl ApiServer {
+    pub(super) fn create(
+        &mut self,
+        moment: &mut Moment<'_>,
+        mut object: Object,
+    ) -> Result<Arc<Object>, ApiError> {
+        if object.meta.resource_version != 0 {
+            let message = "resourceVersion should not be set on objects to be created";
+            return Err(ApiError::new(Reason::InternalError, message));
+        }
+        self.settle_namespace(moment, &mut object)?;
+        let generated = object.meta.key.name.is_empty() && !object.meta.generate_name.is_empty();
+        if generated {
+            self.generate_name(&mut object);
+        }
+        let info = self.kinds.info(object.kind);
+        if self.store.get(object.kind, object.key()).is_some() {
+            return Err(ApiError::already_exists(info, object.meta.name()));
+        }
+        object.meta.uid = self.next_uid();
+        object.meta.creation_timestamp = moment.now.truncate_to_secs();
+        object.meta.deletion = None;
+        object.meta.generation = i64::from(has_generation(&object));
+        self.prepare(&mut object)?;
+        reset_status(&mut object, moment.now.truncate_to_secs());
+        Ok(self.commit(moment, CommitVerb::Create, object))
+    }
+
+    /// Puts an object of a dump in place as it is: uid, times and status are kept, only the revision is new.
+    pub fn import(&mut self, moment: &mut Moment<'_>, mut object: Object) -> Result<Arc<Object>, ApiError> {
+        self.settle_namespace(moment, &mut object)?;
+        if self.store.get(object.kind, object.key()).is_some() {
+            return Err(ApiError::already_exists(self.kinds.info(object.kind), object.meta.name()));
+        }
+        if object.meta.uid.is_unset() {
+            object.meta.uid = self.next_uid();
+        }
+        if object.meta.generation == 0 {
+            object.meta.generation = i64::from(has_generation(&object));
+        }
+        self.prepare(&mut object)?;
+        if let Body::Pod(pod) = &mut object.body {
+            Arc::make_mut(&mut pod.status).qos_class = qos::qos_class(&pod.spec);
+        }
+        Ok(self.commit(moment, CommitVerb::Create, object))
+    }
+
+    /// A namespace that is there, or made on the way, or refused.
+    fn settle_namespace(&mut self, moment: &mut Moment<'_>, object: &mut Object) -> Result<(), ApiError> {
+        if !self.kinds.info(object.kind).namespaced {
+            object.meta.key.namespace = SmolStr::default();
+            return Ok(());
+        }
+        if object.meta.key.namespace.is_empty() {
+            object.meta.key.namespace = SmolStr::new_static("default");
+        }
+        let namespace = object.meta.key.namespace.clone();
+        let Some(found) = self.store.get(Kind::NAMESPACE, &Key::cluster(namespace.clone())) else {
+            if self.options.strict_namespaces {
+                return Err(ApiError::not_found(self.kinds.info(Kind::NAMESPACE), &namespace));
+            }
+            // DIFFERS: upstream answers 404 (`strict_namespaces` does too). Manifests are usually tried out alone,
+            // and a namespace that only exists to hold them would be noise in every one of them.
+            self.notices.push(format!("namespace {namespace:?} was not there and has been created"));
+            self.create_namespace(moment, &namespace);
+            return Ok(());
+        };
+        if found.meta.is_deleting() {
+            let why = format!(
+                "unable to create new content in namespace {namespace} because it is being terminated"
+            );
+            return Err(ApiError::forbidden(self.kinds.info(object.kind), object.meta.name(), &why));
+        }
+        Ok(())
+    }
+
+    pub(super) fn create_namespace(&mut self, moment: &mut Moment<'_>, name: &SmolStr) {
+        let mut meta = Meta::named(Key::cluster(name.clone()));
+        meta.uid = self.next_uid();
+        meta.creation_timestamp = moment.now.truncate_to_secs();
+        let label = ("kubernetes.io/metadata.name".to_owned(), name.to_string());
+        meta.labels = Arc::new([label].into());
+        let body = json!({"spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}});
+        self.commit(moment, CommitVerb::Create, Object::json(Kind::NAMESPACE, meta, body));
+    }
+
+    fn generate_name(&mut self, object: &mut Object) {
+        let prefix = object.meta.generate_name.clone();
+        let mut end = prefix.len().min(MAX_GENERATED_PREFIX);
+        while !prefix.is_char_boundary(end) {
+            end -= 1;
+        }
+        for _ in 0..GENERATE_NAME_TRIES {
+            let mut name = prefix[..end].to_owned();
+            for _ in 0..5 {
+                name.push(char::from(NAME_ALPHABET[self.names.below(NAME_ALPHABET.len())]));
+            }
+            object.meta.key.name = name.into();
+            if self.store.get(object.kind, object.key()).is_none() {
+                return;
+            }
+        }
+    }
+
+    /// The next uid, in the form of a random UUID (version 4).
+    fn next_uid(&mut self) -> Uid {
+        let random = u128::from(self.uids.next_u64()) << 64 | u128::from(self.uids.next_u64());
+        let version_4 = random & !(0xf << 76) | 0x4 << 76;
+        Uid(version_4 & !(0x3 << 62) | 0x2 << 62)
+    }
+
+    /// Defaults, admission and validation. A pod spec that came from a known template is taken as it was finished then.
+    fn prepare(&mut self, object: &mut Object) -> Result<(), ApiError> {
+        let given = object.as_pod().map(|pod| pod.spec.clone());
+        let Some(given) = given else { return self.finish(object) };
+        let basis = self.admission_basis();
+        if self.memo.basis != basis || self.memo.known.len() >= MEMO_LIMIT {
+            self.memo = SpecMemo { known: FxHashMap::default(), basis };
+        }
+        let address = Arc::as_ptr(&given) as usize;
+        if let (Some(finished), Body::Pod(pod)) = (self.memo.known.get(&address), &mut object.body) {
+            pod.spec = finished.spec.clone();
+            return Ok(());
+        }
+        self.finish(object)?;
+        // A spec that nobody else holds is no template.
+        if let (Body::Pod(pod), true) = (&object.body, Arc::strong_count(&given) > 2) {
+            self.memo.known.insert(address, Finished { given, spec: pod.spec.clone() });
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, object: &mut Object) -> Result<(), ApiError> {
+        let _ = object;
+        Ok(())
+    }
+
+    /// Changes whenever an object that admission reads may have changed.
+    fn admission_basis(&self) -> u64 {
+        0
+    }
+}
+
+/// Upstream counts generations for kinds with a spec that controllers follow.
+fn has_generation(object: &Object) -> bool {
+    match &object.body {
+        Body::Node(_) => false,
+        Body::Json(value) => object.kind != Kind::NAMESPACE && value.get("spec").is_some(),
+        _ => true,
+    }
+}
+
+/// What `PrepareForCreate` does to the status. Nodes keep theirs: the kubelet registers them with it.
+fn reset_status(object: &mut Object, now: crate::time::Time) {
+    match &mut object.body {
+        Body::Pod(pod) => {
+            let mut status = PodStatus {
+                phase: PodPhase::Pending,
+                qos_class: qos::qos_class(&pod.spec),
+                ..PodStatus::default()
+            };
+            if pod.spec.scheduling_gates.as_ref().is_some_and(|gates| !gates.is_empty()) {
+                status.conditions.push(PodCondition {
+                    kind: SmolStr::new_static("PodScheduled"),
+                    status: ConditionStatus::False,
+                    reason: SmolStr::new_static("SchedulingGated"),
+                    message: SmolStr::new_static("Scheduling is blocked due to non-empty scheduling gates"),
+                    last_transition_time: now,
+                    observed_generation: 0,
+                });
+            }
+            pod.status = Arc::new(status);
+        }
+        Body::Deployment(inner) => inner.status = Arc::default(),
+        Body::ReplicaSet(inner) => inner.status = Arc::default(),
+        Body::DaemonSet(inner) => inner.status = Arc::default(),
+        Body::Job(inner) => inner.status = Arc::default(),
+        Body::Node(_) | Body::Json(_) => {}
+    }
+}
