@@ -7,5 +7,6 @@ pub mod meta;
 pub mod object;
 pub mod pod_status;
 pub mod request;
+pub mod server;
 pub mod store;
 pub mod watch;

@@ -40,15 +40,6 @@ pub enum Request {
         /// What to change.
         patch: Box<MetaPatch>,
     },
-    /// PATCH of the main resource.
-    Patch {
-        /// Kind of the object.
-        kind: Kind,
-        /// The object.
-        key: Key,
-        /// What to change.
-        patch: Box<Patch>,
-    },
     /// PUT of `/scale`.
     Scale {
         /// A kind with replicas.
@@ -76,17 +67,6 @@ pub enum Request {
         /// Target node.
         node: SmolStr,
     },
-}
-
-/// The three kinds of patches that carry JSON.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Patch {
-    /// RFC 6902.
-    Json(serde_json::Value),
-    /// RFC 7386.
-    Merge(serde_json::Value),
-    /// Strategic merge patch; for custom kinds 415.
-    Strategic(serde_json::Value),
 }
 
 /// Merge of a pod's status. Absent parts stay as they are.

@@ -156,7 +156,13 @@ impl Store {
 
     /// Opens a watch. Without a revision, existing objects come first as `Added`, in list order; with one, the changes
     /// after it, or `None` if they are compacted (410).
-    pub fn watch(&mut self, now: Time, filter: Watch, routing: Routing, since: Option<u64>) -> Option<WatcherId> {
+    pub fn watch(
+        &mut self,
+        now: Time,
+        filter: Watch,
+        routing: Routing,
+        since: Option<u64>,
+    ) -> Option<WatcherId> {
         let kind = filter.kind;
         let backlog: Vec<Change> = match since {
             None => {
@@ -211,7 +217,8 @@ mod tests {
             store.put(Time::ZERO, pod(&format!("p{i}")));
         }
         let routing = Routing::external();
-        let id = store.watch(Time::ZERO, Watch::all(Kind::POD), routing.clone(), Some(3)).expect("still there");
+        let id =
+            store.watch(Time::ZERO, Watch::all(Kind::POD), routing.clone(), Some(3)).expect("still there");
         let got = store.watchers.take(Time::ZERO, id);
         assert_eq!(got.iter().map(|c| c.new.meta.resource_version).collect::<Vec<_>>(), [4, 5]);
         store.compact(4);

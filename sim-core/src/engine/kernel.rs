@@ -54,7 +54,7 @@ impl<E> Kernel<E> {
     /// collects what it sends.
     pub fn ctx<T, R>(
         &mut self,
-        wrap: fn(T) -> E,
+        wrap: impl Fn(T) -> E,
         requests: &mut Vec<(Request, Option<Tag>)>,
         run: impl FnOnce(&mut Ctx<'_, T>) -> R,
     ) -> R {
@@ -64,13 +64,13 @@ impl<E> Kernel<E> {
 }
 
 /// A component's way into the queue.
-struct Lane<'a, E, T> {
+struct Lane<'a, E, W> {
     queue: &'a mut Queue<E>,
-    wrap: fn(T) -> E,
+    wrap: W,
     requests: &'a mut Vec<(Request, Option<Tag>)>,
 }
 
-impl<E, T> Port<T> for Lane<'_, E, T> {
+impl<E, T, W: Fn(T) -> E> Port<T> for Lane<'_, E, W> {
     fn set_timer(&mut self, at: Time, timer: T) -> TimerId {
         self.queue.push(at, (self.wrap)(timer))
     }

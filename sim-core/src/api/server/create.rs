@@ -8,13 +8,13 @@ use serde_json::json;
 use smol_str::SmolStr;
 
 use super::{ApiServer, Moment};
+use crate::api::admission::{self, AdmissionView};
 use crate::api::error::{ApiError, Reason};
-use crate::api::kind::Kind;
+use crate::api::kind::{Kind, Kinds};
 use crate::api::meta::{Key, Meta, Uid};
 use crate::api::object::{Body, Object};
-use crate::api::pod_status::{ConditionStatus, PodCondition, PodPhase, PodStatus};
+use crate::api::pod_status::{ConditionStatus, PodCondition, PodPhase, PodStatus, QosClass};
 use crate::engine::log::CommitVerb;
-use crate::helpers::qos;
 
 /// Longest prefix that `generateName` keeps (`names.go`: 63 − 5).
 const MAX_GENERATED_PREFIX: usize = 58;
@@ -26,15 +26,16 @@ const GENERATE_NAME_TRIES: usize = 8;
 /// Finished pod specs by the template they came from: the replicas of one template stay one class.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SpecMemo {
-    /// By address of the incoming spec, which is kept alive here so that the address stays its own.
+    /// By address of the incoming spec.
     known: FxHashMap<usize, Finished>,
-    /// State of the classes that admission reads; a change empties the memo.
-    basis: u64,
+    /// Revision of the classes that admission reads; a change empties the memo.
+    class_revision: u64,
 }
 
 #[derive(Clone, Debug)]
 struct Finished {
-    given: Arc<PodSpec>,
+    /// Held so that its address stays its own.
+    _given: Arc<PodSpec>,
     spec: Arc<PodSpec>,
 }
 
@@ -83,7 +84,7 @@ impl ApiServer {
         }
         self.prepare(&mut object)?;
         if let Body::Pod(pod) = &mut object.body {
-            Arc::make_mut(&mut pod.status).qos_class = qos::qos_class(&pod.spec);
+            Arc::make_mut(&mut pod.status).qos_class = qos_class(&pod.spec);
         }
         Ok(self.commit(moment, CommitVerb::Create, object))
     }
@@ -156,9 +157,8 @@ impl ApiServer {
     fn prepare(&mut self, object: &mut Object) -> Result<(), ApiError> {
         let given = object.as_pod().map(|pod| pod.spec.clone());
         let Some(given) = given else { return self.finish(object) };
-        let basis = self.admission_basis();
-        if self.memo.basis != basis || self.memo.known.len() >= MEMO_LIMIT {
-            self.memo = SpecMemo { known: FxHashMap::default(), basis };
+        if self.memo.class_revision != self.class_revision || self.memo.known.len() >= MEMO_LIMIT {
+            self.memo = SpecMemo { known: FxHashMap::default(), class_revision: self.class_revision };
         }
         let address = Arc::as_ptr(&given) as usize;
         if let (Some(finished), Body::Pod(pod)) = (self.memo.known.get(&address), &mut object.body) {
@@ -167,20 +167,41 @@ impl ApiServer {
         }
         self.finish(object)?;
         // A spec that nobody else holds is no template.
-        if let (Body::Pod(pod), true) = (&object.body, Arc::strong_count(&given) > 2) {
-            self.memo.known.insert(address, Finished { given, spec: pod.spec.clone() });
+        if let (Body::Pod(pod), true) = (&object.body, Arc::strong_count(&given) > 1) {
+            self.memo.known.insert(address, Finished { _given: given, spec: pod.spec.clone() });
         }
         Ok(())
     }
 
     fn finish(&mut self, object: &mut Object) -> Result<(), ApiError> {
-        let _ = object;
-        Ok(())
+        admission::admit(object, &View(self))
+    }
+}
+
+/// The store as admission reads it.
+struct View<'a>(&'a ApiServer);
+
+impl AdmissionView for View<'_> {
+    fn kinds(&self) -> &Kinds {
+        &self.0.kinds
     }
 
-    /// Changes whenever an object that admission reads may have changed.
-    fn admission_basis(&self) -> u64 {
-        0
+    fn get(&self, kind: Kind, name: &str) -> Option<&Object> {
+        self.0.store.get(kind, &Key::cluster(name)).map(Arc::as_ref)
+    }
+
+    fn list(&self, kind: Kind) -> Vec<&Object> {
+        let mut all: Vec<&Object> = self.0.store.iter(kind).map(Arc::as_ref).collect();
+        all.sort_unstable_by_key(|object| object.key());
+        all
+    }
+
+    fn class_revision(&self) -> u64 {
+        self.0.class_revision
+    }
+
+    fn strict_namespaces(&self) -> bool {
+        self.0.options.strict_namespaces
     }
 }
 
@@ -199,7 +220,7 @@ fn reset_status(object: &mut Object, now: crate::time::Time) {
         Body::Pod(pod) => {
             let mut status = PodStatus {
                 phase: PodPhase::Pending,
-                qos_class: qos::qos_class(&pod.spec),
+                qos_class: qos_class(&pod.spec),
                 ..PodStatus::default()
             };
             if pod.spec.scheduling_gates.as_ref().is_some_and(|gates| !gates.is_empty()) {
@@ -220,4 +241,8 @@ fn reset_status(object: &mut Object, now: crate::time::Time) {
         Body::Job(inner) => inner.status = Arc::default(),
         Body::Node(_) | Body::Json(_) => {}
     }
+}
+
+fn qos_class(_spec: &PodSpec) -> QosClass {
+    QosClass::default()
 }

@@ -70,8 +70,7 @@ fn mark(object: &mut Object, now: Time, grace: i64) {
         Some(deletion) => {
             if grace < deletion.grace_period_seconds {
                 let asked_at = deletion.timestamp - secs(deletion.grace_period_seconds);
-                *deletion =
-                    Deletion { timestamp: asked_at + secs(grace), grace_period_seconds: grace };
+                *deletion = Deletion { timestamp: asked_at + secs(grace), grace_period_seconds: grace };
             }
         }
         None => {

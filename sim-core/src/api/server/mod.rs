@@ -7,6 +7,8 @@ mod create;
 mod delete;
 mod update;
 
+pub use delete::{FOREGROUND_DELETION, ORPHAN_DEPENDENTS};
+
 use std::sync::Arc;
 
 use smol_str::SmolStr;
@@ -41,6 +43,8 @@ pub struct ApiServer {
     names: Stream,
     notices: Vec<String>,
     memo: create::SpecMemo,
+    /// Revision of the last write of a kind that pod admission reads.
+    class_revision: u64,
 }
 
 /// What a verb needs from the run while it works.
@@ -63,10 +67,12 @@ impl ApiServer {
             names: seed.stream("api/generate-name"),
             notices: Vec::new(),
             memo: create::SpecMemo::default(),
+            class_revision: 0,
         };
         let mut log = Log::default();
         for name in ["default", "kube-node-lease", "kube-public", "kube-system"] {
-            server.create_namespace(&mut Moment { now: Time::ZERO, log: &mut log }, &SmolStr::new_static(name));
+            server
+                .create_namespace(&mut Moment { now: Time::ZERO, log: &mut log }, &SmolStr::new_static(name));
         }
         server
     }
@@ -89,7 +95,6 @@ impl ApiServer {
             Request::UpdateStatus(object) => self.update_status(moment, *object),
             Request::PatchPodStatus { key, uid, patch } => self.patch_pod_status(moment, &key, uid, *patch),
             Request::PatchMeta { kind, key, uid, patch } => self.patch_meta(moment, kind, &key, uid, *patch),
-            Request::Patch { kind, key, patch } => self.patch(moment, kind, &key, &patch),
             Request::Scale { kind, key, replicas } => self.scale(moment, kind, &key, replicas),
             Request::Delete { kind, key, options } => self.delete(moment, kind, &key, &options),
             Request::Bind { key, uid, node } => self.bind(moment, &key, uid, node),
@@ -129,7 +134,10 @@ impl ApiServer {
         Some(gone)
     }
 
-    fn record(&self, moment: &mut Moment<'_>, verb: CommitVerb, object: &Object) {
+    fn record(&mut self, moment: &mut Moment<'_>, verb: CommitVerb, object: &Object) {
+        if matches!(object.kind, Kind::PRIORITY_CLASS | Kind::RUNTIME_CLASS) {
+            self.class_revision = object.meta.resource_version;
+        }
         moment.log.append(
             moment.now,
             Record::Commit {

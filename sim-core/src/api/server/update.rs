@@ -133,8 +133,7 @@ impl ApiServer {
     ) -> Result<Arc<Object>, ApiError> {
         let old = self.get(kind, key)?;
         if replicas < 0 {
-            let why =
-                format!("spec.replicas: Invalid value: {replicas}: must be greater than or equal to 0");
+            let why = format!("spec.replicas: Invalid value: {replicas}: must be greater than or equal to 0");
             return Err(ApiError::invalid(self.kinds.info(kind), &key.name, &why));
         }
         let mut new = Object::clone(&old);
@@ -232,9 +231,7 @@ fn same_spec(a: &Body, b: &Body) -> bool {
         (Body::ReplicaSet(a), Body::ReplicaSet(b)) => Arc::ptr_eq(&a.spec, &b.spec) || a.spec == b.spec,
         (Body::DaemonSet(a), Body::DaemonSet(b)) => Arc::ptr_eq(&a.spec, &b.spec) || a.spec == b.spec,
         (Body::Job(a), Body::Job(b)) => Arc::ptr_eq(&a.spec, &b.spec) || a.spec == b.spec,
-        (Body::Json(a), Body::Json(b)) => {
-            Arc::ptr_eq(a, b) || without_status(a).eq(without_status(b))
-        }
+        (Body::Json(a), Body::Json(b)) => Arc::ptr_eq(a, b) || without_status(a).eq(without_status(b)),
         _ => false,
     }
 }
