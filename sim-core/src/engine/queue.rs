@@ -69,6 +69,11 @@ impl<E> Queue<E> {
         self.live == 0
     }
 
+    /// True while something may still be due at the time of the last popped event.
+    pub fn has_due(&self) -> bool {
+        !self.due.is_empty()
+    }
+
     /// Adds an event. Among events of one instant, the one pushed first comes first.
     pub fn push(&mut self, at: Time, event: E) -> TimerId {
         let slot = match self.free.pop() {

@@ -1,0 +1,99 @@
+//! Putting a cluster together.
+
+use sim_core::api::object::Object;
+use sim_core::api::server::{ApiOptions, ApiServer};
+use sim_core::engine::component::Env;
+use sim_core::engine::kernel::Kernel;
+use sim_core::engine::log::Keep;
+use sim_core::engine::random::Seed;
+use sim_core::engine::timing::Timing;
+use sim_core::time::Epoch;
+
+use crate::Cluster;
+
+/// What a cluster is made of. Everything has a default; `build` cannot fail for nodes made by [`crate::build::node`].
+#[derive(Clone, Debug)]
+pub struct ClusterBuilder {
+    env: Env,
+    api: ApiOptions,
+    keep: Keep,
+    objects: Vec<Object>,
+}
+
+impl Default for ClusterBuilder {
+    fn default() -> Self {
+        ClusterBuilder {
+            env: Env::default(),
+            api: ApiOptions::default(),
+            keep: Keep::Digest,
+            objects: Vec::new(),
+        }
+    }
+}
+
+impl Cluster {
+    /// Starts to build a cluster.
+    pub fn builder() -> ClusterBuilder {
+        ClusterBuilder::default()
+    }
+}
+
+impl ClusterBuilder {
+    /// Seed of all random streams; 0 by default.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.env.seed = Seed(seed);
+        self
+    }
+
+    /// Date of instant zero; 2025-01-01T00:00:00Z by default.
+    pub fn epoch(mut self, epoch: Epoch) -> Self {
+        self.env.epoch = epoch;
+        self
+    }
+
+    /// How long things take; [`Timing::typical`] by default.
+    pub fn timing(mut self, timing: Timing) -> Self {
+        self.env.timing = timing;
+        self
+    }
+
+    /// What of the log is kept beside its hash; nothing by default.
+    pub fn keep_log(mut self, keep: Keep) -> Self {
+        self.keep = keep;
+        self
+    }
+
+    /// Refuses objects in namespaces that do not exist, as upstream does.
+    pub fn strict_namespaces(mut self, strict: bool) -> Self {
+        self.api.strict_namespaces = strict;
+        self
+    }
+
+    /// Adds a node that is there from the start.
+    pub fn node(mut self, node: impl Into<Object>) -> Self {
+        self.objects.push(node.into());
+        self
+    }
+
+    /// Adds `count` nodes made by a function of their number.
+    pub fn nodes<N: Into<Object>>(mut self, count: usize, make: impl Fn(usize) -> N) -> Self {
+        self.objects.extend((0..count).map(|i| make(i).into()));
+        self
+    }
+
+    /// The cluster at instant zero.
+    ///
+    /// # Panics
+    /// If the API server refuses one of the objects given.
+    #[track_caller]
+    pub fn build(self) -> Cluster {
+        let api = ApiServer::new(self.env.seed, self.env.epoch, self.api);
+        let mut kernel = Kernel::new(self.env);
+        kernel.log.set_keep(self.keep);
+        let mut cluster = Cluster::assemble(kernel, api);
+        for object in self.objects {
+            cluster.create(object);
+        }
+        cluster
+    }
+}
