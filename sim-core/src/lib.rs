@@ -4,4 +4,6 @@ pub mod api;
 pub mod engine;
 pub mod helpers;
 pub mod quantity;
+pub mod selectors;
 pub mod time;
+pub mod validation;

@@ -13,6 +13,7 @@
 //! a `.json` file that is not JSON at all is an error, because a broken vector must not look like a passed one.
 
 mod quantity;
+mod selectors;
 mod walk;
 
 #[cfg(test)]
@@ -31,7 +32,7 @@ type Check = fn(input: &Value, expected: &Value) -> Result<(), String>;
 type SchedulerCheck = fn(file: &Value, options: SchedulerOptions) -> Result<(), String>;
 
 /// Group of a vector file (its `"group"`) to adapter. One line each, sorted by group.
-const ADAPTERS: &[(&str, Check)] = &[("quantity", quantity::check)];
+const ADAPTERS: &[(&str, Check)] = &[("quantity", quantity::check), ("selectors", selectors::check)];
 
 /// The adapter of scheduler files.
 const SCHEDULER: Option<SchedulerCheck> = None;

@@ -13,11 +13,11 @@ pub(crate) fn check(input: &Value, expected: &Value) -> Result<(), String> {
     }
 }
 
-fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+pub(super) fn text<'a>(value: &'a Value, field: &str) -> &'a str {
     value[field].as_str().unwrap_or_default()
 }
 
-fn same(what: &str, ours: impl Into<Value>, expected: &Value) -> Result<(), String> {
+pub(super) fn same(what: &str, ours: impl Into<Value>, expected: &Value) -> Result<(), String> {
     let ours = ours.into();
     if ours == *expected { Ok(()) } else { Err(format!("{what}: expected {expected}, got {ours}")) }
 }
