@@ -1,1 +1,9 @@
-//! sim-kubelet (skeleton).
+//! All kubelets of a cluster as one fleet: pod lifecycle, probes, images, admission, node status.
+//!
+//! The decisions are pure functions over a compiled [`plan::Plan`]: [`phase`], [`conditions`], [`actions`],
+//! [`status`], [`termination`], [`backoff`], [`probes`]. The fleet runs them for every pod of every node.
+
+pub mod actions;
+pub mod conditions;
+pub mod phase;
+pub mod plan;
