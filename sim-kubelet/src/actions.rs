@@ -103,7 +103,9 @@ impl Kill {
             KillReason::Changed => "definition changed",
             KillReason::Liveness => "failed liveness probe",
             KillReason::Startup => "failed startup probe",
-            KillReason::Unknown => return format!("{kind} is in \"unknown\" state, try killing it before restart"),
+            KillReason::Unknown => {
+                return format!("{kind} is in \"unknown\" state, try killing it before restart");
+            }
         };
         let intent = if self.restart && !init { ", will be restarted" } else { "" };
         format!("{kind} {} {cause}{intent}", c.name)

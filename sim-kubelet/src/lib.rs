@@ -4,6 +4,10 @@
 //! [`status`], [`termination`], [`backoff`], [`probes`]. The fleet runs them for every pod of every node.
 
 pub mod actions;
+pub mod backoff;
 pub mod conditions;
 pub mod phase;
 pub mod plan;
+pub mod probes;
+pub mod status;
+pub mod termination;

@@ -144,9 +144,11 @@ pub fn phase(plan: &Plan, views: &[Option<View>], progress: PodProgress) -> PodP
     };
     if init_failed {
         PodPhase::Failed
-    } else if n.pending_init > 0 || (n.pending_sidecar > 0 && !progress.initialized) || n.waiting > 0 {
-        PodPhase::Pending
-    } else if n.unknown > 0 {
+    } else if n.pending_init > 0
+        || (n.pending_sidecar > 0 && !progress.initialized)
+        || n.waiting > 0
+        || n.unknown > 0
+    {
         PodPhase::Pending
     } else if n.running > 0 {
         PodPhase::Running

@@ -177,7 +177,8 @@ impl Plan {
             .chain(spec.containers.iter().map(|c| (c, false)))
             .map(|(c, init)| compile_container(c, init, restart_policy, gates))
             .collect();
-        let mut mains_by_name: SmallVec<[u16; 4]> = (inits.len()..containers.len()).map(|i| i as u16).collect();
+        let mut mains_by_name: SmallVec<[u16; 4]> =
+            (inits.len()..containers.len()).map(|i| i as u16).collect();
         mains_by_name.sort_by(|a, b| containers[usize::from(*a)].name.cmp(&containers[usize::from(*b)].name));
         let ephemeral = spec.ephemeral_containers.iter().flatten().map(|c| SmolStr::new(&c.name)).collect();
         let gates_list = spec.readiness_gates.iter().flatten();

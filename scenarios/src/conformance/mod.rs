@@ -12,6 +12,9 @@
 //! A group without an adapter in [`ADAPTERS`] counts as failed. JSON of any other form is left alone with a notice;
 //! a `.json` file that is not JSON at all is an error, because a broken vector must not look like a passed one.
 
+mod pod_actions;
+mod pod_conditions;
+mod pod_phase;
 mod quantity;
 mod selectors;
 mod walk;
@@ -32,7 +35,13 @@ type Check = fn(input: &Value, expected: &Value) -> Result<(), String>;
 type SchedulerCheck = fn(file: &Value, options: SchedulerOptions) -> Result<(), String>;
 
 /// Group of a vector file (its `"group"`) to adapter. One line each, sorted by group.
-const ADAPTERS: &[(&str, Check)] = &[("quantity", quantity::check), ("selectors", selectors::check)];
+const ADAPTERS: &[(&str, Check)] = &[
+    ("pod_actions", pod_actions::check),
+    ("pod_conditions", pod_conditions::check),
+    ("pod_phase", pod_phase::check),
+    ("quantity", quantity::check),
+    ("selectors", selectors::check),
+];
 
 /// The adapter of scheduler files.
 const SCHEDULER: Option<SchedulerCheck> = None;
