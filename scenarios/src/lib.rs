@@ -2,4 +2,5 @@
 
 pub mod cli;
 pub mod conformance;
+pub mod expect;
 pub mod format;
