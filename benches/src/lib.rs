@@ -1,1 +1,3 @@
-//! benches (skeleton).
+//! Workloads that the benches share.
+
+pub mod timers;
