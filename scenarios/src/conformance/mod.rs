@@ -12,9 +12,12 @@
 //! A group without an adapter in [`ADAPTERS`] counts as failed. JSON of any other form is left alone with a notice;
 //! a `.json` file that is not JSON at all is an error, because a broken vector must not look like a passed one.
 
+mod intstr;
 mod pod_actions;
 mod pod_conditions;
 mod pod_phase;
+mod pod_requests;
+mod qos;
 mod quantity;
 mod selectors;
 mod walk;
@@ -36,9 +39,12 @@ type SchedulerCheck = fn(file: &Value, options: SchedulerOptions) -> Result<(), 
 
 /// Group of a vector file (its `"group"`) to adapter. One line each, sorted by group.
 const ADAPTERS: &[(&str, Check)] = &[
+    ("intstr", intstr::check),
     ("pod_actions", pod_actions::check),
     ("pod_conditions", pod_conditions::check),
     ("pod_phase", pod_phase::check),
+    ("pod_requests", pod_requests::check),
+    ("qos", qos::check),
     ("quantity", quantity::check),
     ("selectors", selectors::check),
 ];
