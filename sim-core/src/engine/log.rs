@@ -235,8 +235,9 @@ fn put_text(out: &mut Vec<u8>, text: &str) {
 
 fn encode(out: &mut Vec<u8>, at: Time, record: &Record<'_>) {
     let mut head = |tag: u8| {
-        out.push(tag);
-        out.extend_from_slice(&at.0.to_le_bytes());
+        let mut bytes = [tag; 9];
+        bytes[1..].copy_from_slice(&at.0.to_le_bytes());
+        out.extend_from_slice(&bytes);
     };
     match *record {
         Record::Commit { verb, kind, namespace, name, uid, revision } => {
