@@ -8,3 +8,4 @@ pub mod quantity;
 pub mod selectors;
 pub mod time;
 pub mod validation;
+pub mod yaml_scalar;

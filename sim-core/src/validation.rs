@@ -168,10 +168,27 @@ pub fn go_quote(text: &str) -> String {
     out
 }
 
-/// How upstream's field errors print a list of strings: compact JSON with HTML characters escaped, `null` for none.
+/// A text as `encoding/json` prints it: with HTML characters escaped.
+pub fn go_json_text(text: &str) -> String {
+    escape_html(&serde_json::json!(text).to_string())
+}
+
+/// How upstream's field errors print a list of strings: compact JSON, `null` for none.
 pub fn go_json_strings(values: Option<&[String]>) -> String {
-    let json = serde_json::json!(values).to_string();
-    json.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
+    escape_html(&serde_json::json!(values).to_string())
+}
+
+fn escape_html(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out
 }
 
 #[cfg(test)]

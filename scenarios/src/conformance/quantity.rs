@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use sim_core::quantity::{Format, Quantity};
+use sim_core::yaml_scalar::Scalar;
 
 pub(crate) fn check(input: &Value, expected: &Value) -> Result<(), String> {
     match text(input, "op") {
@@ -9,6 +10,7 @@ pub(crate) fn check(input: &Value, expected: &Value) -> Result<(), String> {
         "ops" => check_ops(input, expected),
         "new" => check_facts(&construct(input)?, expected),
         "json" => check_json(text(input, "document"), expected),
+        "yaml" => check_yaml(text(input, "document"), expected),
         other => Err(format!("unknown op {other:?}")),
     }
 }
@@ -152,6 +154,31 @@ fn check_json(document: &str, expected: &Value) -> Result<(), String> {
         Err(error) => {
             same("ok", false, &expected["ok"])?;
             same("error", error.to_string(), &expected["error"])
+        }
+    }
+}
+
+/// The document is `q: <scalar>`.
+fn check_yaml(document: &str, expected: &Value) -> Result<(), String> {
+    let scalar = document.trim().strip_prefix("q:").ok_or("a document of another form")?.trim();
+    let scalar = match scalar.strip_prefix('"').and_then(|s| s.strip_suffix('"')) {
+        Some(quoted) => Scalar::Text(quoted.to_string()),
+        None => Scalar::resolve(scalar),
+    };
+    let token = match scalar.to_json() {
+        Ok(token) => token,
+        Err(error) => return same("error", error, &expected["error"]),
+    };
+    same("json", format!("{{\"q\":{token}}}"), &expected["json"])?;
+    let mut q = Quantity::default();
+    match q.unmarshal_json(&token) {
+        Ok(()) => {
+            same("string", q.canonical(), &expected["string"])?;
+            same("format", q.format().as_str(), &expected["format"])
+        }
+        Err(error) => {
+            let error = format!("error unmarshaling JSON: while decoding JSON: {error}");
+            same("error", error, &expected["error"])
         }
     }
 }
