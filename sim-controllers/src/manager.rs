@@ -1,0 +1,180 @@
+//! The component: all controllers, each with its own queue, over one set of caches.
+
+use sim_core::api::kind::Kind;
+use sim_core::api::meta::Key;
+use sim_core::api::request::{Change, ChangeKind, Reply};
+use sim_core::engine::component::{Component, Ctx, ObjectRef, Watch};
+use sim_core::time::Span;
+
+use crate::garbage_collector::GarbageCollector;
+use crate::machinery::cache::Caches;
+use crate::machinery::host::Host;
+use crate::machinery::lane::untag;
+use crate::{deployment, replica_set};
+
+/// Whose queue a timer means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LaneId {
+    /// Deployments.
+    Deployment,
+    /// ReplicaSets.
+    ReplicaSet,
+}
+
+/// A delayed key is due.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Timer {
+    /// Of a controller that works on one kind.
+    Work(LaneId, Key),
+    /// Of the garbage collector.
+    Collect(ObjectRef),
+}
+
+/// Settings of kube-controller-manager.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// `--concurrent-deployment-syncs`.
+    pub concurrent_deployment_syncs: usize,
+    /// `--concurrent-replicaset-syncs`.
+    pub concurrent_replicaset_syncs: usize,
+    /// `--concurrent-gc-syncs`.
+    pub concurrent_gc_syncs: usize,
+    /// Kinds beside the built-in ones that the garbage collector follows.
+    pub custom_kinds: Vec<Kind>,
+}
+
+impl Default for Config {
+    /// Upstream's defaults.
+    fn default() -> Self {
+        Config {
+            concurrent_deployment_syncs: 5,
+            concurrent_replicaset_syncs: 5,
+            concurrent_gc_syncs: 20,
+            custom_kinds: Vec::new(),
+        }
+    }
+}
+
+/// kube-controller-manager.
+// DIFFERS: no client-side rate limit (upstream's default is 20 requests per second per controller).
+#[derive(Clone, Debug)]
+pub struct ControllerManager {
+    watched: Vec<Kind>,
+    caches: Caches,
+    deployments: Host<deployment::Controller>,
+    replica_sets: Host<replica_set::Controller>,
+    collector: Host<GarbageCollector>,
+}
+
+/// Kinds that are watched: those that controllers work on, and those that own or are owned.
+const WATCHED: &[Kind] = &[
+    Kind::NODE,
+    Kind::DEPLOYMENT,
+    Kind::REPLICA_SET,
+    Kind::DAEMON_SET,
+    Kind::STATEFUL_SET,
+    Kind::CRON_JOB,
+    Kind::JOB,
+    Kind::REPLICATION_CONTROLLER,
+    Kind::CONTROLLER_REVISION,
+    Kind::POD,
+    Kind::PERSISTENT_VOLUME_CLAIM,
+    Kind::CONFIG_MAP,
+    Kind::SECRET,
+    Kind::SERVICE,
+    Kind::ENDPOINT_SLICE,
+    Kind::RESOURCE_CLAIM,
+    Kind::POD_DISRUPTION_BUDGET,
+    Kind::CSI_NODE,
+];
+
+impl ControllerManager {
+    /// All controllers, idle.
+    pub fn new(config: Config) -> ControllerManager {
+        let watched = WATCHED.iter().chain(&config.custom_kinds).copied().collect();
+        ControllerManager {
+            watched,
+            caches: Caches::default(),
+            deployments: Host::new(0, deployment::Controller, config.concurrent_deployment_syncs),
+            replica_sets: Host::new(
+                1,
+                replica_set::Controller::default(),
+                config.concurrent_replicaset_syncs,
+            ),
+            collector: Host::new(7, GarbageCollector::default(), config.concurrent_gc_syncs),
+        }
+    }
+
+    /// Tells the controllers of one change, in their fixed order.
+    fn handle(&mut self, ctx: &mut Ctx<'_, Timer>, change: &Change) {
+        self.caches.apply(change);
+        let caches = &self.caches;
+        match change.new.kind {
+            Kind::DEPLOYMENT => {
+                self.deployments.notify(ctx, |_, add| deployment::deployment_changed(change, add))
+            }
+            Kind::REPLICA_SET => {
+                self.deployments.notify(ctx, |_, add| deployment::replica_set_changed(caches, change, add));
+                self.replica_sets.notify(ctx, |c, add| c.replica_set_changed(change, add));
+            }
+            Kind::POD => {
+                if change.kind == ChangeKind::Deleted {
+                    self.deployments.notify(ctx, |_, add| deployment::pod_deleted(caches, &change.new, add));
+                }
+                self.replica_sets.notify(ctx, |c, add| c.pod_changed(caches, change, add));
+            }
+            _ => {}
+        }
+        self.collector.notify(ctx, |c, add| c.changed(caches, change, &mut |key| add(key, Span::ZERO)));
+    }
+
+    /// Lets every controller work until all wait or are idle.
+    fn pump(&mut self, ctx: &mut Ctx<'_, Timer>) {
+        loop {
+            let mut busy = self.deployments.pump(&self.caches, ctx);
+            busy |= self.replica_sets.pump(&self.caches, ctx);
+            busy |= self.collector.pump(&self.caches, ctx);
+            if !busy {
+                return;
+            }
+        }
+    }
+}
+
+impl Component for ControllerManager {
+    type Timer = Timer;
+
+    fn name(&self) -> &'static str {
+        "kube-controller-manager"
+    }
+
+    fn watches(&self) -> Vec<Watch> {
+        self.watched.iter().map(|kind| Watch::all(*kind)).collect()
+    }
+
+    fn changed(&mut self, ctx: &mut Ctx<'_, Timer>, batch: &[Change]) {
+        for change in batch {
+            self.handle(ctx, change);
+        }
+        self.pump(ctx);
+    }
+
+    fn fired(&mut self, ctx: &mut Ctx<'_, Timer>, timer: Timer) {
+        match timer {
+            Timer::Work(LaneId::Deployment, key) => self.deployments.lane.queue.due(key),
+            Timer::Work(LaneId::ReplicaSet, key) => self.replica_sets.lane.queue.due(key),
+            Timer::Collect(object) => self.collector.lane.queue.due(object),
+        }
+        self.pump(ctx);
+    }
+
+    fn replied(&mut self, ctx: &mut Ctx<'_, Timer>, reply: Reply) {
+        let (lane, worker, slot) = untag(reply.tag);
+        match lane {
+            0 => self.deployments.replied(ctx, worker, slot, reply.result),
+            1 => self.replica_sets.replied(ctx, worker, slot, reply.result),
+            _ => self.collector.replied(ctx, worker, slot, reply.result),
+        }
+        self.pump(ctx);
+    }
+}
