@@ -13,8 +13,9 @@ use crate::api::error::{ApiError, Reason};
 use crate::api::kind::{Kind, Kinds};
 use crate::api::meta::{Key, Meta, Uid};
 use crate::api::object::{Body, Object};
-use crate::api::pod_status::{ConditionStatus, PodCondition, PodPhase, PodStatus, QosClass};
+use crate::api::pod_status::{ConditionStatus, PodCondition, PodPhase, PodStatus};
 use crate::engine::log::CommitVerb;
+use crate::helpers::qos::pod_qos;
 
 /// Longest prefix that `generateName` keeps (`names.go`: 63 − 5).
 const MAX_GENERATED_PREFIX: usize = 58;
@@ -84,7 +85,7 @@ impl ApiServer {
         }
         self.prepare(&mut object)?;
         if let Body::Pod(pod) = &mut object.body {
-            Arc::make_mut(&mut pod.status).qos_class = qos_class(&pod.spec);
+            Arc::make_mut(&mut pod.status).qos_class = pod_qos(&pod.spec);
         }
         Ok(self.commit(moment, CommitVerb::Create, object))
     }
@@ -218,11 +219,8 @@ fn has_generation(object: &Object) -> bool {
 fn reset_status(object: &mut Object, now: crate::time::Time) {
     match &mut object.body {
         Body::Pod(pod) => {
-            let mut status = PodStatus {
-                phase: PodPhase::Pending,
-                qos_class: qos_class(&pod.spec),
-                ..PodStatus::default()
-            };
+            let mut status =
+                PodStatus { phase: PodPhase::Pending, qos_class: pod_qos(&pod.spec), ..PodStatus::default() };
             if pod.spec.scheduling_gates.as_ref().is_some_and(|gates| !gates.is_empty()) {
                 status.conditions.push(PodCondition {
                     kind: SmolStr::new_static("PodScheduled"),
@@ -241,8 +239,4 @@ fn reset_status(object: &mut Object, now: crate::time::Time) {
         Body::Job(inner) => inner.status = Arc::default(),
         Body::Node(_) | Body::Json(_) => {}
     }
-}
-
-fn qos_class(_spec: &PodSpec) -> QosClass {
-    QosClass::default()
 }
