@@ -17,6 +17,7 @@ pub struct ClusterBuilder {
     env: Env,
     api: ApiOptions,
     keep: Keep,
+    livelock_events: Option<u64>,
     objects: Vec<Object>,
 }
 
@@ -26,6 +27,7 @@ impl Default for ClusterBuilder {
             env: Env::default(),
             api: ApiOptions::default(),
             keep: Keep::Digest,
+            livelock_events: None,
             objects: Vec::new(),
         }
     }
@@ -69,6 +71,12 @@ impl ClusterBuilder {
         self
     }
 
+    /// How many events at one instant count as a livelock; 50 million by default.
+    pub fn livelock_events(mut self, events: u64) -> Self {
+        self.livelock_events = Some(events);
+        self
+    }
+
     /// Adds a node that is there from the start.
     pub fn node(mut self, node: impl Into<Object>) -> Self {
         self.objects.push(node.into());
@@ -87,10 +95,20 @@ impl ClusterBuilder {
     /// If the API server refuses one of the objects given.
     #[track_caller]
     pub fn build(self) -> Cluster {
+        self.build_empty()
+    }
+
+    /// The API server and the nodes alone: no scheduler, kubelets or controllers. For tests of one component.
+    ///
+    /// # Panics
+    /// If the API server refuses one of the objects given.
+    #[track_caller]
+    pub fn build_empty(self) -> Cluster {
         let api = ApiServer::new(self.env.seed, self.env.epoch, self.api);
         let mut kernel = Kernel::new(self.env);
         kernel.log.set_keep(self.keep);
         let mut cluster = Cluster::assemble(kernel, api);
+        cluster.livelock_events = self.livelock_events.unwrap_or(cluster.livelock_events);
         for object in self.objects {
             cluster.create(object);
         }

@@ -16,6 +16,9 @@ use sim_core::time::Time;
 use crate::event::{Action, Event, Owner, Slab};
 use crate::user::UserComponent;
 
+/// A million pods created at one instant make a few million events there.
+const DEFAULT_LIVELOCK_EVENTS: u64 = 50_000_000;
+
 /// A request on its way.
 #[derive(Clone, Debug)]
 struct Flight {
@@ -43,6 +46,8 @@ pub struct Cluster {
     reply_stream: Stream,
     /// Handles given out, by number.
     pub(crate) handles: Vec<Arc<Object>>,
+    /// Events at one instant that count as standing still.
+    pub(crate) livelock_events: u64,
 }
 
 /// One of the three inputs, for a component that is known by its owner only.
@@ -75,6 +80,7 @@ impl Cluster {
             request_stream: seed.stream("api/request"),
             reply_stream: seed.stream("api/reply"),
             handles: Vec::new(),
+            livelock_events: DEFAULT_LIVELOCK_EVENTS,
         }
     }
 

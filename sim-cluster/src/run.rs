@@ -9,9 +9,6 @@ use crate::Cluster;
 use crate::error::RunError;
 use crate::event::Event;
 
-/// Events at one instant that count as standing still. A million pods created at once make a few millions.
-const LIVELOCK_EVENTS: u64 = 50_000_000;
-
 impl Cluster {
     /// The current instant.
     pub fn now(&self) -> Time {
@@ -121,7 +118,7 @@ impl Cluster {
             (*at, *events) = (self.now(), 0);
         }
         *events += 1;
-        if *events <= LIVELOCK_EVENTS {
+        if *events <= self.livelock_events {
             return Ok(());
         }
         let next = self.kernel.queue.iter().find(|(t, _)| t == at);
