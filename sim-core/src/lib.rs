@@ -4,6 +4,7 @@ pub mod api;
 pub mod engine;
 pub mod helpers;
 pub mod int_or_string;
+pub mod load;
 pub mod quantity;
 pub mod selectors;
 pub mod time;

@@ -10,3 +10,4 @@ pub mod request;
 pub mod server;
 pub mod store;
 pub mod watch;
+pub mod wire;

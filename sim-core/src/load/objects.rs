@@ -1,0 +1,303 @@
+//! Manifests and dumps as objects.
+
+use std::borrow::Cow;
+
+use smol_str::SmolStr;
+
+use super::de::Ignored;
+use super::documents::{Document, Report, is_json};
+use super::error::{LoadError, LoadErrors, Notice};
+use super::source::{Place, Source, Text};
+use super::tree::{Data, Node};
+use super::{LoadOptions, Strictness, disabled, fields, json, share, yaml};
+use crate::api::kind::{Kind, KindInfo, Kinds};
+use crate::api::object::Object;
+use crate::api::wire;
+
+/// What was loaded.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    /// The objects, in the order of the input.
+    pub objects: Vec<LoadedObject>,
+    /// What was read differently from how it was written, in the order of the input.
+    pub notices: Vec<Notice>,
+}
+
+/// An object and where it starts.
+#[derive(Clone, Debug)]
+pub struct LoadedObject {
+    /// The object, neither defaulted nor validated.
+    pub object: Object,
+    /// Where it starts.
+    pub place: Place,
+}
+
+/// Reads objects from manifests and dumps, as `kubectl apply -f` does: YAML with several documents, JSON documents one
+/// after another, and lists (`kind: List`, `PodList`, …) as `kubectl get -o json|yaml` prints them.
+///
+/// A CustomResourceDefinition registers its kind for the objects after it. Errors of one object do not hide those of
+/// the next; a syntax error ends its source.
+///
+/// ```
+/// use sim_core::{api::kind::Kinds, load::{objects, LoadOptions, Source}};
+/// let text = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {contaners: []}\n";
+/// let errors = objects(&mut Kinds::default(), &[Source::new("a.yaml", text)], &LoadOptions::default()).unwrap_err();
+/// assert!(errors.to_string().starts_with(
+///     "a.yaml:4:8: strict decoding error: unknown field \"spec.contaners\""));
+/// ```
+///
+/// # Errors
+/// All that is wrong, in the order of the input; then nothing is loaded.
+pub fn objects(kinds: &mut Kinds, sources: &[Source], options: &LoadOptions) -> Result<Loaded, LoadErrors> {
+    let mut loader = Loader {
+        kinds,
+        options,
+        report: Report::default(),
+        shared: share::Shared::default(),
+        objects: Vec::new(),
+    };
+    for source in sources {
+        loader.report.next_source();
+        if let Err(error) = loader.source(source) {
+            loader.report.errors.push(error);
+        }
+    }
+    if !loader.report.errors.is_empty() {
+        return Err(LoadErrors(loader.report.errors));
+    }
+    Ok(Loaded { objects: loader.objects, notices: loader.report.notices })
+}
+
+struct Loader<'o> {
+    kinds: &'o mut Kinds,
+    options: &'o LoadOptions,
+    report: Report,
+    shared: share::Shared,
+    objects: Vec<LoadedObject>,
+}
+
+/// `apiVersion` and `kind` that the items of a typed list leave out.
+type Inherited<'a> = Option<(&'a str, &'a str)>;
+
+impl Loader<'_> {
+    fn source(&mut self, source: &Source) -> Result<(), LoadError> {
+        let text = source.open(self.options.max_input)?;
+        let before = (self.objects.len(), self.report.errors.len());
+        if is_json(text.text) {
+            if let Err(error) = self.json(text) {
+                let untouched = before == (self.objects.len(), self.report.errors.len());
+                // A flow mapping of YAML starts with a brace too.
+                return if untouched && is_yaml(text) { self.yaml(text) } else { Err(error) };
+            }
+            return Ok(());
+        }
+        self.yaml(text)?;
+        if text.text.trim().is_empty() {
+            return Err(LoadError::new(format!("{}: no objects: the file is empty", source.name())));
+        }
+        Ok(())
+    }
+
+    fn yaml(&mut self, text: Text<'_>) -> Result<(), LoadError> {
+        let mut reader = yaml::Documents::new(text);
+        while let Some(root) = reader.next_document()? {
+            self.document(Document::new(root, std::mem::take(&mut reader.duplicates), text));
+        }
+        Ok(())
+    }
+
+    fn json(&mut self, text: Text<'_>) -> Result<(), LoadError> {
+        let mut reader = json::Reader::new(text);
+        while !reader.at_end() {
+            let head = reader.head()?;
+            let (api_version, kind) = (head.api_version.as_deref(), head.kind.as_deref());
+            let (Some(items), true) = (head.items, self.is_list(api_version, kind)) else {
+                let root = reader.value()?;
+                self.document(Document::new(root, std::mem::take(&mut reader.duplicates), text));
+                continue;
+            };
+            let item_kind = item_kind(kind.unwrap_or_default());
+            let inherited = item_kind.map(|k| (api_version.unwrap_or_default(), k));
+            reader.seek(items);
+            reader.enter_array();
+            let mut first = true;
+            while let Some(root) = reader.next_item(first)? {
+                first = false;
+                let document = Document::new(root, std::mem::take(&mut reader.duplicates), text);
+                self.object(document, inherited, self.list_strictness());
+            }
+            reader.seek(head.end);
+        }
+        Ok(())
+    }
+
+    fn list_strictness(&self) -> Strictness {
+        self.options.list_strictness.unwrap_or(self.options.strictness)
+    }
+
+    fn is_list(&self, api_version: Option<&str>, kind: Option<&str>) -> bool {
+        let Some(kind) = kind else { return false };
+        kind.ends_with("List") && self.kinds.resolve(api_version.unwrap_or_default(), kind).is_none()
+    }
+
+    fn document(&mut self, mut document: Document<'_>) {
+        let api_version = document.root.get("apiVersion").and_then(Node::as_str).map(str::to_string);
+        let kind = document.root.get("kind").and_then(Node::as_str).map(str::to_string);
+        if !self.is_list(api_version.as_deref(), kind.as_deref()) || document.root.get("items").is_none() {
+            return self.object(document, None, self.options.strictness);
+        }
+        let (api_version, kind) = (api_version.unwrap_or_default(), kind.unwrap_or_default());
+        let inherited = item_kind(&kind).map(|k| (api_version.as_str(), k));
+        let text = document.text();
+        let Some(items) = document.root.take("items") else { return };
+        let mut duplicates = std::mem::take(&mut document.duplicates);
+        match items.value.data {
+            Data::Seq(items) => {
+                for item in items {
+                    let document = Document::new(item, std::mem::take(&mut duplicates), text);
+                    self.object(document, inherited, self.list_strictness());
+                }
+            }
+            Data::Null => {}
+            _ => self.report.errors.push(document.error(items.value.at, "items", "expected a list")),
+        }
+    }
+
+    fn object(&mut self, mut document: Document<'_>, inherited: Inherited<'_>, strictness: Strictness) {
+        let kind = match self.kind_of(&document, inherited) {
+            Ok(kind) => kind,
+            Err(error) => return self.report.errors.push(error),
+        };
+        for dropped in disabled::drop_disabled(kind, &mut document.root) {
+            let message = format!("{} is dropped: {}", dropped.path, dropped.why);
+            self.report.notice(&document, dropped.at, dropped.path, message);
+        }
+        let ignored = Ignored::default();
+        let root = &document.root;
+        let decoded = fields::check(kind, root, &ignored).and_then(|()| {
+            // The check of a whole object has seen the metadata already.
+            let seen = fields::is_checked(kind).then(Ignored::default);
+            wire::decode(kind, root, self.options.epoch, seen.as_ref().unwrap_or(&ignored))
+        });
+        let mut object = match decoded {
+            Ok(object) => object,
+            Err(error) => return self.report.errors.push(document.error_of(error)),
+        };
+        self.report.slips(&document, ignored.into_inner(), strictness, |path| advice(kind, path));
+        if kind == Kind::CUSTOM_RESOURCE_DEFINITION {
+            self.register(root);
+        }
+        self.scope(&mut object);
+        self.shared.share(&mut object, root);
+        let place = self.report.place(&document, root.at);
+        self.objects.push(LoadedObject { object, place });
+    }
+
+    fn kind_of(&self, document: &Document<'_>, inherited: Inherited<'_>) -> Result<Kind, LoadError> {
+        let root = &document.root;
+        if root.entries().is_none() {
+            let message = format!("expected a Kubernetes object, found {}", root.describe());
+            return Err(document.error(root.at, "", message));
+        }
+        let field = |key: &'static str| match root.get(key) {
+            Some(node) if node.is_null() => Ok(None),
+            Some(Node { data: Data::Str(text), .. }) => Ok(Some(text).filter(|t| !t.is_empty())),
+            Some(node) => {
+                let message = format!("expected a text, found {}", node.describe());
+                Err(document.error(node.at, key, message))
+            }
+            None => Ok(None),
+        };
+        let (api_version, kind) = (field("apiVersion")?, field("kind")?);
+        let (api_version, kind) = match (api_version, kind, inherited) {
+            (Some(a), Some(k), _) => (&**a, &**k),
+            (None, None, Some(inherited)) => inherited,
+            (_, None, _) => return Err(missing(document, "Kind", "add `kind:`, e.g. `kind: Pod`")),
+            (None, ..) => {
+                return Err(missing(document, "apiVersion", "add `apiVersion:`, e.g. `apiVersion: v1`"));
+            }
+        };
+        self.kinds.resolve(api_version, kind).ok_or_else(|| {
+            let error = wire::no_match(self.kinds, api_version, kind);
+            let at = root.get("kind").map_or(root.at, |n| n.at);
+            let made = document.error(at, "", error.message());
+            match error.help() {
+                Some(help) => made.with_help(help),
+                None => made,
+            }
+        })
+    }
+
+    /// Namespaced objects get a namespace, others lose theirs (as in `rest.BeforeCreate`).
+    fn scope(&self, object: &mut Object) {
+        let namespace = &mut object.meta.key.namespace;
+        if !self.kinds.info(object.kind).namespaced {
+            *namespace = SmolStr::default();
+        } else if namespace.is_empty() {
+            *namespace = self.options.namespace.clone();
+        }
+    }
+
+    /// Registers the kinds of a CustomResourceDefinition: one per version.
+    fn register(&mut self, root: &Node<'_>) {
+        let Some(spec) = root.get("spec") else { return };
+        let text = |node: Option<&Node<'_>>, key: &str| {
+            SmolStr::new(node.and_then(|n| n.get(key)).and_then(Node::as_str).unwrap_or_default())
+        };
+        let names = spec.get("names");
+        let (group, kind, plural) = (text(Some(spec), "group"), text(names, "kind"), text(names, "plural"));
+        if group.is_empty() || kind.is_empty() || plural.is_empty() {
+            return;
+        }
+        for version in spec.get("versions").and_then(Node::items).unwrap_or_default() {
+            let served = version.get("served").is_none_or(|n| n.data != Data::Bool(false));
+            let version = text(Some(version), "name");
+            if served && !version.is_empty() {
+                let (group, kind, plural) = (group.clone(), kind.clone(), plural.clone());
+                let namespaced = text(Some(spec), "scope") != "Cluster";
+                self.kinds.register(KindInfo { group, version, kind, plural, namespaced });
+            }
+        }
+    }
+}
+
+fn missing(document: &Document<'_>, field: &str, help: &str) -> LoadError {
+    document.error(document.root.at, "", format!("Object '{field}' is missing")).with_help(help)
+}
+
+/// The kind of a typed list's items; `None` for `List`, whose items name theirs.
+fn item_kind(list: &str) -> Option<&str> {
+    list.strip_suffix("List").filter(|kind| !kind.is_empty())
+}
+
+fn is_yaml(text: Text<'_>) -> bool {
+    let mut reader = yaml::Documents::new(text);
+    loop {
+        match reader.next_document() {
+            Ok(Some(_)) => {}
+            Ok(None) => return true,
+            Err(_) => return false,
+        }
+    }
+}
+
+/// How fields of older versions are written today.
+fn advice(kind: Kind, path: &str) -> Option<String> {
+    let last = path.rsplit('.').next().unwrap_or_default();
+    let text: Cow<'static, str> = match (kind, last) {
+        (Kind::POD, "source") if path.starts_with("spec.resourceClaims[") => {
+            "write `resourceClaimName` or `resourceClaimTemplateName` beside `name`, without `source`".into()
+        }
+        (Kind::POD, "annotations") if path == "spec.annotations" => {
+            "annotations belong under `metadata`".into()
+        }
+        (Kind::RESOURCE_CLAIM | Kind::RESOURCE_CLAIM_TEMPLATE, "resourceClassName" | "allocationMode") => {
+            "write `devices: {requests: [{name: …, exactly: {deviceClassName: …}}]}`".into()
+        }
+        (Kind::RESOURCE_CLAIM | Kind::RESOURCE_CLAIM_TEMPLATE, "deviceClassName") => {
+            "a class belongs to a request: `devices.requests[].exactly.deviceClassName`".into()
+        }
+        _ => return None,
+    };
+    Some(text.into_owned())
+}
