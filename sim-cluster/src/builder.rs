@@ -1,5 +1,6 @@
 //! Putting a cluster together.
 
+use sim_controllers::ControllerManager;
 use sim_core::api::object::Object;
 use sim_core::api::server::{ApiOptions, ApiServer};
 use sim_core::engine::component::Env;
@@ -18,6 +19,7 @@ pub struct ClusterBuilder {
     api: ApiOptions,
     keep: Keep,
     livelock_events: Option<u64>,
+    controllers: sim_controllers::Config,
     objects: Vec<Object>,
 }
 
@@ -28,6 +30,7 @@ impl Default for ClusterBuilder {
             api: ApiOptions::default(),
             keep: Keep::Digest,
             livelock_events: None,
+            controllers: sim_controllers::Config::default(),
             objects: Vec::new(),
         }
     }
@@ -95,7 +98,10 @@ impl ClusterBuilder {
     /// If the API server refuses one of the objects given.
     #[track_caller]
     pub fn build(self) -> Cluster {
-        self.build_empty()
+        let controllers = ControllerManager::new(self.controllers.clone());
+        let mut cluster = self.build_empty();
+        cluster.run_controllers(controllers);
+        cluster
     }
 
     /// The API server and the nodes alone: no scheduler, kubelets or controllers. For tests of one component.

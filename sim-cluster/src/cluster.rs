@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sim_controllers::ControllerManager;
 use sim_core::api::error::ApiError;
 use sim_core::api::object::Object;
 use sim_core::api::request::{Change, Reply, Request, Tag};
@@ -34,6 +35,8 @@ struct Flight {
 pub struct Cluster {
     pub(crate) kernel: Kernel<Event>,
     pub(crate) api: ApiServer,
+    /// `None` in a cluster that is only an API server.
+    pub(crate) controllers: Option<ControllerManager>,
     pub(crate) users: Vec<Box<dyn UserComponent>>,
     /// By watcher: whose it is.
     owners: Vec<Owner>,
@@ -57,7 +60,7 @@ enum Input {
     Replied(Reply),
 }
 
-fn feed<C: Component + ?Sized>(component: &mut C, ctx: &mut Ctx<'_, C::Timer>, input: Input) {
+fn feed<C: Component>(component: &mut C, ctx: &mut Ctx<'_, C::Timer>, input: Input) {
     match input {
         Input::Started => component.started(ctx),
         Input::Changed(batch) => component.changed(ctx, &batch),
@@ -71,6 +74,7 @@ impl Cluster {
         Cluster {
             kernel,
             api,
+            controllers: None,
             users: Vec::new(),
             owners: Vec::new(),
             flights: Slab::default(),
@@ -92,7 +96,13 @@ impl Cluster {
         self.start(owner, name, watches);
     }
 
-    fn start(&mut self, owner: Owner, name: &str, watches: Vec<Watch>) {
+    pub(crate) fn run_controllers(&mut self, component: ControllerManager) {
+        let (name, watches) = (component.name(), component.watches());
+        self.controllers = Some(component);
+        self.start(Owner::Controllers, name, watches);
+    }
+
+    pub(crate) fn start(&mut self, owner: Owner, name: &str, watches: Vec<Watch>) {
         for (i, filter) in watches.into_iter().enumerate() {
             let stream = self.kernel.env.seed.stream_for("api/watch", format!("{name}/{i}").as_bytes());
             let routing = Routing {
@@ -130,6 +140,11 @@ impl Cluster {
                     self.input(self.owners[id.0 as usize], Input::Changed(batch));
                 }
             }
+            Event::Controllers(timer) => {
+                let Some(component) = &mut self.controllers else { return true };
+                self.kernel.ctx(Event::Controllers, &mut self.outbox, |ctx| component.fired(ctx, timer));
+                self.send_outbox(Owner::Controllers);
+            }
             Event::User(number, timer) => {
                 let Some(user) = self.users.get_mut(usize::from(number)) else { return true };
                 let wrap = |t| Event::User(number, t);
@@ -147,6 +162,10 @@ impl Cluster {
 
     fn input(&mut self, owner: Owner, input: Input) {
         match owner {
+            Owner::Controllers => {
+                let Some(component) = &mut self.controllers else { return };
+                self.kernel.ctx(Event::Controllers, &mut self.outbox, |ctx| feed(component, ctx, input));
+            }
             Owner::User(number) => {
                 let Some(user) = self.users.get_mut(usize::from(number)) else { return };
                 let wrap = |t| Event::User(number, t);
@@ -209,6 +228,7 @@ impl Cluster {
 
     fn owner_name(&self, owner: Owner) -> &'static str {
         match owner {
+            Owner::Controllers => "kube-controller-manager",
             Owner::User(number) => self.users.get(usize::from(number)).map_or("user", |u| u.name()),
             Owner::Outside => "client",
         }

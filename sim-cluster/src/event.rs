@@ -9,6 +9,8 @@ use crate::Cluster;
 /// Who sent a request, owns a watch or a timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owner {
+    /// kube-controller-manager.
+    Controllers,
     /// A component written by the user, by number.
     User(u16),
     /// Nobody in the cluster: a person, a test, the timeline.
@@ -24,6 +26,8 @@ pub(crate) enum Event {
     Reply(u32),
     /// Changes have become visible to a watcher.
     Deliver(WatcherId),
+    /// A timer of the controllers.
+    Controllers(sim_controllers::Timer),
     /// A timer of a user's component.
     User(u16, u64),
     /// Something scheduled with [`Cluster::at`].
