@@ -218,6 +218,12 @@ impl Cluster {
         result
     }
 
+    /// Notes that a watch belongs to nobody in the cluster.
+    pub(crate) fn own_watch(&mut self, id: WatcherId) {
+        debug_assert_eq!(id, WatcherId(self.owners.len() as u32), "watchers are numbered in order");
+        self.owners.push(Owner::Outside);
+    }
+
     pub(crate) fn schedule_wakes(&mut self) {
         if self.api.store.watchers.has_wakes() {
             for (at, id) in self.api.store.watchers.drain_wakes() {

@@ -8,12 +8,14 @@ mod event;
 mod inspect;
 mod run;
 mod user;
+mod watch;
 
 pub use builder::ClusterBuilder;
 pub use cluster::Cluster;
 pub use error::RunError;
 pub use inspect::{Handle, Named, PodView};
 pub use user::UserComponent;
+pub use watch::{ClientWatch, WatchEvent};
 
 /// What a test imports.
 pub mod prelude {

@@ -150,3 +150,28 @@ fn actions_come_after_what_is_due() {
     assert!(versions.windows(2).all(|w| w[0] < w[1]));
     assert_eq!(versions.len(), 3);
 }
+
+#[test]
+fn clients_watch_with_bookmarks_and_are_told_when_they_are_too_late() {
+    use sim_cluster::WatchEvent;
+    let mut sim = Cluster::builder().build_empty();
+    sim.create(pod("a"));
+    let open = sim.watch(Watch::all(Kind::POD), None, true).expect("open");
+    let revision = match sim.poll(open).expect("alive").as_slice() {
+        [WatchEvent::Added(pod), WatchEvent::Bookmark(revision)] => {
+            assert_eq!(pod.meta.name(), "a");
+            *revision
+        }
+        other => panic!("{other:?}"),
+    };
+    sim.create(pod("b"));
+    sim.delete(Kind::POD, "a").expect("deleted");
+    let again = sim.watch(Watch::all(Kind::POD), Some(revision), false).expect("still there");
+    for watch in [open, again] {
+        let events = sim.poll(watch).expect("alive");
+        assert!(matches!(events[..2], [WatchEvent::Added(_), WatchEvent::Deleted(_)]), "{events:?}");
+    }
+    sim.api_mut().store.compact(revision + 1);
+    let late = sim.watch(Watch::all(Kind::POD), Some(revision), false).expect_err("410");
+    assert_eq!((late.reason.code(), late.to_string()), (410, "too old resource version: 5 (7)".to_owned()));
+}

@@ -3,6 +3,7 @@
 pub mod admission;
 pub mod error;
 pub mod kind;
+pub mod list;
 pub mod meta;
 pub mod object;
 pub mod pod_status;
