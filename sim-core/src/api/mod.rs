@@ -10,5 +10,6 @@ pub mod pod_status;
 pub mod request;
 pub mod server;
 pub mod store;
+pub mod validation;
 pub mod watch;
 pub mod wire;
