@@ -41,8 +41,8 @@ const BANNED: &[(&str, &str)] = &[
     (concat!("todo", "!("), "finish it, or leave it out and say so in the issue"),
     (concat!("unimplemented", "!("), "finish it, or leave it out and say so in the issue"),
     (concat!("dbg", "!("), "use tracing"),
-    (concat!("FIX", "ME"), "fix it, or write an issue"),
-    (concat!("XX", "X"), "fix it, or write an issue"),
+    (concat!("// FIX", "ME"), "fix it, or write an issue"),
+    (concat!("// XX", "X"), "fix it, or write an issue"),
     (concat!("rand::", "rng()"), "draw from a named stream: Seed::stream"),
     (concat!("thread_", "rng"), "draw from a named stream: Seed::stream"),
     (concat!("Random", "State"), "use IndexMap with FxBuildHasher, or BTreeMap"),
@@ -164,7 +164,7 @@ fn no_file_is_dead() {
             let candidates = [home.join("lib.rs"), home.join("main.rs"), home.join("mod.rs"), beside];
             candidates.iter().filter_map(|p| fs::read_to_string(p).ok()).collect()
         });
-        if !parents.contains(&format!("mod {name};")) {
+        if !parents.contains(&format!("mod {name};")) && !parents.contains(&format!("\"{name}.rs\"")) {
             dead.push(path.display().to_string());
         }
     }
