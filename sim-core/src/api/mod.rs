@@ -10,6 +10,7 @@ pub mod pod_status;
 pub mod request;
 pub mod server;
 pub mod store;
+pub mod strategy;
 pub mod validation;
 pub mod watch;
 pub mod wire;
