@@ -12,6 +12,7 @@
 //! A group without an adapter in [`ADAPTERS`] counts as failed. JSON of any other form is left alone with a notice;
 //! a `.json` file that is not JSON at all is an error, because a broken vector must not look like a passed one.
 
+mod defaulting;
 mod intstr;
 mod pod_actions;
 mod pod_conditions;
@@ -39,6 +40,7 @@ type SchedulerCheck = fn(file: &Value, options: SchedulerOptions) -> Result<(), 
 
 /// Group of a vector file (its `"group"`) to adapter. One line each, sorted by group.
 const ADAPTERS: &[(&str, Check)] = &[
+    ("defaulting", defaulting::check),
     ("intstr", intstr::check),
     ("pod_actions", pod_actions::check),
     ("pod_conditions", pod_conditions::check),

@@ -1,6 +1,7 @@
 //! The API server: objects, store, watches, admission.
 
 pub mod admission;
+pub mod defaults;
 pub mod error;
 pub mod kind;
 pub mod list;

@@ -3,16 +3,18 @@
 //! It knows the place and the path of what it reads, and collects fields that the type does not have. As in Go, a
 //! `null` field of a struct counts as absent.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt;
 
-use serde::de::value::{BorrowedStrDeserializer, StrDeserializer};
+use serde::de::value::{BorrowedStrDeserializer, StrDeserializer, StringDeserializer};
 use serde::de::{
     self, DeserializeSeed, Deserializer, EnumAccess, Expected, MapAccess, SeqAccess, Unexpected,
     VariantAccess, Visitor,
 };
 
 use super::tree::{Data, Entry, Node, Path};
+use crate::quantity::Quantity;
 
 /// A field that the type does not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,13 +152,26 @@ pub(crate) struct De<'t, 'p> {
     name_at: u32,
     path: &'p Path<'p>,
     ignored: &'p Ignored,
-    /// Inside a `Quantity`: a number is read as it is written.
-    verbatim: bool,
+    /// Reading a type of Kubernetes: an empty list in an optional field counts as absent, as Go's `omitempty` has it.
+    wire: bool,
 }
 
 impl<'t, 'p> De<'t, 'p> {
     pub(crate) fn new(node: &'t Node<'t>, path: &'p Path<'p>, ignored: &'p Ignored) -> De<'t, 'p> {
-        De { node, name_at: node.at, path, ignored, verbatim: false }
+        De { node, name_at: node.at, path, ignored, wire: false }
+    }
+
+    /// For Kubernetes' own types.
+    pub(crate) fn wire(node: &'t Node<'t>, path: &'p Path<'p>, ignored: &'p Ignored) -> De<'t, 'p> {
+        De { wire: true, ..De::new(node, path, ignored) }
+    }
+
+    /// Another node, read in the same way.
+    fn inner<'q>(&self, node: &'t Node<'t>, path: &'q Path<'q>) -> De<'t, 'q>
+    where
+        'p: 'q,
+    {
+        De { node, name_at: node.at, path, ignored: self.ignored, wire: self.wire }
     }
 
     /// Reads, and gives an error the place of this node unless it has one from further inside.
@@ -180,6 +195,28 @@ impl<'t, 'p> De<'t, 'p> {
                 Err(self.wrong(what, Some(format!("write it without quotes: {text}"))))
             }
             _ => Err(self.wrong(what, None)),
+        }
+    }
+
+    /// The text that Go keeps of a quantity: what was written, or its canonical form.
+    fn quantity(self) -> Result<String, DeError> {
+        let text = match &self.node.data {
+            Data::Str(text) => Cow::Borrowed(&**text),
+            Data::Int(n) => n.to_string().into(),
+            Data::UInt(n) => n.to_string().into(),
+            Data::Float { value, text: "" } => value.to_string().into(),
+            Data::Float { text, .. } => Cow::Borrowed(*text),
+            Data::Null => "0".into(),
+            _ => return Err(self.wrong("a quantity", None)),
+        };
+        match Quantity::parse(&text) {
+            Ok(quantity) => Ok(quantity.to_string()),
+            Err(error) => {
+                let help = "write a number with an optional suffix, e.g. 500m, 2, 1.5Gi";
+                let mut wrong = self.wrong("a quantity", Some(help.into()));
+                wrong.0.message = format!("{}: {error}", wrong.0.message);
+                Err(wrong)
+            }
         }
     }
 
@@ -256,7 +293,6 @@ impl<'t> Deserializer<'t> for De<'t, '_> {
             Data::Bool(b) => visitor.visit_bool(*b),
             Data::Int(n) => visitor.visit_i64(*n),
             Data::UInt(n) => visitor.visit_u64(*n),
-            Data::Float { text, .. } if self.verbatim && !text.is_empty() => visitor.visit_borrowed_str(text),
             Data::Float { value, .. } => visitor.visit_f64(*value),
             Data::Str(text) => visitor.visit_borrowed_str(text),
             Data::Seq(_) => self.list(visitor),
@@ -312,7 +348,11 @@ impl<'t> Deserializer<'t> for De<'t, '_> {
     }
 
     fn deserialize_option<V: Visitor<'t>>(self, visitor: V) -> Result<V::Value, DeError> {
-        if self.node.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
+        match &self.node.data {
+            Data::Null => visitor.visit_none(),
+            Data::Seq(items) if items.is_empty() && self.wire => visitor.visit_none(),
+            _ => visitor.visit_some(self),
+        }
     }
 
     fn deserialize_unit<V: Visitor<'t>>(self, visitor: V) -> Result<V::Value, DeError> {
@@ -328,11 +368,14 @@ impl<'t> Deserializer<'t> for De<'t, '_> {
     }
 
     fn deserialize_newtype_struct<V: Visitor<'t>>(
-        mut self,
+        self,
         name: &'static str,
         visitor: V,
     ) -> Result<V::Value, DeError> {
-        self.verbatim = name == "Quantity";
+        if name == "Quantity" {
+            let text = self.quantity()?;
+            return visitor.visit_newtype_struct(StringDeserializer::new(text));
+        }
         visitor.visit_newtype_struct(self)
     }
 
@@ -402,7 +445,7 @@ impl<'t> SeqAccess<'t> for Items<'t, '_> {
 
     fn next_element_seed<S: DeserializeSeed<'t>>(&mut self, seed: S) -> Result<Option<S::Value>, DeError> {
         let Some((i, node)) = self.items.next() else { return Ok(None) };
-        De::new(node, &Path::Index(self.of.path, i), self.of.ignored).read(seed).map(Some)
+        self.of.inner(node, &Path::Index(self.of.path, i)).read(seed).map(Some)
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -438,7 +481,7 @@ impl<'t> MapAccess<'t> for Fields<'t, '_> {
     fn next_value_seed<S: DeserializeSeed<'t>>(&mut self, seed: S) -> Result<S::Value, DeError> {
         let Some(entry) = self.value.take() else { return Err(de::Error::custom("a value without a field")) };
         let path = Path::Key(self.of.path, &entry.key);
-        let mut value = De::new(&entry.value, &path, self.of.ignored);
+        let mut value = self.of.inner(&entry.value, &path);
         value.name_at = entry.key_at;
         value.read(seed)
     }
@@ -476,7 +519,7 @@ impl<'t> VariantAccess<'t> for Variant<'t, '_> {
 
     fn newtype_variant_seed<S: DeserializeSeed<'t>>(self, seed: S) -> Result<S::Value, DeError> {
         let entry = self.entry()?;
-        De::new(&entry.value, &Path::Key(self.of.path, &entry.key), self.of.ignored).read(seed)
+        self.of.inner(&entry.value, &Path::Key(self.of.path, &entry.key)).read(seed)
     }
 
     fn tuple_variant<V: Visitor<'t>>(self, _: usize, visitor: V) -> Result<V::Value, DeError> {
@@ -494,7 +537,7 @@ impl<'t> VariantAccess<'t> for Variant<'t, '_> {
     ) -> Result<V::Value, DeError> {
         let entry = self.entry()?;
         let path = Path::Key(self.of.path, &entry.key);
-        let value = De::new(&entry.value, &path, self.of.ignored);
+        let value = self.of.inner(&entry.value, &path);
         value.object(visitor, None, fields).map_err(|e| e.placed(entry.value.at, &path))
     }
 }

@@ -11,7 +11,6 @@ pub(crate) mod de;
 mod disabled;
 mod documents;
 mod error;
-mod fields;
 mod json;
 mod objects;
 mod scalar;

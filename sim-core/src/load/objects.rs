@@ -9,7 +9,7 @@ use super::documents::{Document, Report, is_json};
 use super::error::{LoadError, LoadErrors, Notice};
 use super::source::{Place, Source, Text};
 use super::tree::{Data, Node};
-use super::{LoadOptions, Strictness, disabled, fields, json, share, yaml};
+use super::{LoadOptions, Strictness, disabled, json, share, yaml};
 use crate::api::kind::{Kind, KindInfo, Kinds};
 use crate::api::object::Object;
 use crate::api::wire;
@@ -174,11 +174,7 @@ impl Loader<'_> {
         }
         let ignored = Ignored::default();
         let root = &document.root;
-        let decoded = fields::check(kind, root, &ignored).and_then(|()| {
-            // The check of a whole object has seen the metadata already.
-            let seen = fields::is_checked(kind).then(Ignored::default);
-            wire::decode(kind, root, self.options.epoch, seen.as_ref().unwrap_or(&ignored))
-        });
+        let decoded = wire::decode(kind, root, self.options.epoch, &ignored);
         let mut object = match decoded {
             Ok(object) => object,
             Err(error) => return self.report.errors.push(document.error_of(error)),

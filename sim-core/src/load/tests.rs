@@ -103,7 +103,7 @@ fn yaml_is_read_as_kubectl_reads_it() {
     let spec = &loaded.objects[2].object.as_pod().unwrap().spec;
     assert_eq!(spec.host_network, Some(true));
     let limits = spec.containers[0].resources.as_ref().unwrap().limits.as_ref().unwrap();
-    assert_eq!((limits["cpu"].0.as_str(), limits["memory"].0.as_str()), ("1", "0.5"));
+    assert_eq!((limits["cpu"].0.as_str(), limits["memory"].0.as_str()), ("1", "500m"));
     assert_eq!(spec.volumes.as_ref().unwrap()[0].config_map.as_ref().unwrap().default_mode, Some(420));
 }
 

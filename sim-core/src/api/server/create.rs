@@ -9,6 +9,7 @@ use smol_str::SmolStr;
 
 use super::{ApiServer, Moment};
 use crate::api::admission::{self, AdmissionView};
+use crate::api::defaults;
 use crate::api::error::{ApiError, Reason};
 use crate::api::kind::{Kind, Kinds};
 use crate::api::meta::{Key, Meta, Uid};
@@ -16,6 +17,7 @@ use crate::api::object::{Body, Object};
 use crate::api::pod_status::{ConditionStatus, PodCondition, PodPhase, PodStatus};
 use crate::engine::log::CommitVerb;
 use crate::helpers::qos::pod_qos;
+use crate::time::Time;
 
 /// Longest prefix that `generateName` keeps (`names.go`: 63 − 5).
 const MAX_GENERATED_PREFIX: usize = 58;
@@ -66,7 +68,7 @@ impl ApiServer {
         object.meta.creation_timestamp = moment.now.truncate_to_secs();
         object.meta.deletion = None;
         object.meta.generation = i64::from(has_generation(&object));
-        self.prepare(&mut object)?;
+        self.prepare(moment.now, &mut object)?;
         reset_status(&mut object, moment.now.truncate_to_secs());
         Ok(self.commit(moment, CommitVerb::Create, object))
     }
@@ -83,7 +85,7 @@ impl ApiServer {
         if object.meta.generation == 0 {
             object.meta.generation = i64::from(has_generation(&object));
         }
-        self.prepare(&mut object)?;
+        self.prepare(moment.now, &mut object)?;
         if let Body::Pod(pod) = &mut object.body {
             Arc::make_mut(&mut pod.status).qos_class = pod_qos(&pod.spec);
         }
@@ -155,9 +157,9 @@ impl ApiServer {
     }
 
     /// Defaults, admission and validation. A pod spec that came from a known template is taken as it was finished then.
-    fn prepare(&mut self, object: &mut Object) -> Result<(), ApiError> {
+    fn prepare(&mut self, now: Time, object: &mut Object) -> Result<(), ApiError> {
         let given = object.as_pod().map(|pod| pod.spec.clone());
-        let Some(given) = given else { return self.finish(object) };
+        let Some(given) = given else { return self.finish(now, object) };
         if self.memo.class_revision != self.class_revision || self.memo.known.len() >= MEMO_LIMIT {
             self.memo = SpecMemo { known: FxHashMap::default(), class_revision: self.class_revision };
         }
@@ -166,7 +168,7 @@ impl ApiServer {
             pod.spec = finished.spec.clone();
             return Ok(());
         }
-        self.finish(object)?;
+        self.finish(now, object)?;
         // A spec that nobody else holds is no template.
         if let (Body::Pod(pod), true) = (&object.body, Arc::strong_count(&given) > 1) {
             self.memo.known.insert(address, Finished { _given: given, spec: pod.spec.clone() });
@@ -174,7 +176,8 @@ impl ApiServer {
         Ok(())
     }
 
-    fn finish(&mut self, object: &mut Object) -> Result<(), ApiError> {
+    fn finish(&mut self, now: Time, object: &mut Object) -> Result<(), ApiError> {
+        defaults::apply(object, &|| self.epoch.rfc3339(now));
         admission::admit(object, &View(self))
     }
 }
@@ -216,7 +219,7 @@ fn has_generation(object: &Object) -> bool {
 }
 
 /// What `PrepareForCreate` does to the status. Nodes keep theirs: the kubelet registers them with it.
-fn reset_status(object: &mut Object, now: crate::time::Time) {
+fn reset_status(object: &mut Object, now: Time) {
     match &mut object.body {
         Body::Pod(pod) => {
             let mut status =

@@ -15,7 +15,7 @@ use crate::time::{Epoch, Time};
 pub(super) fn decode(node: Option<&Node<'_>>, epoch: Epoch, ignored: &Ignored) -> Result<Meta, DeError> {
     let Some(node) = node.filter(|n| !n.is_null()) else { return Ok(Meta::default()) };
     let path = Path::Key(&Path::Root, "metadata");
-    let wire: ObjectMeta = De::new(node, &path, ignored).read(std::marker::PhantomData)?;
+    let wire: ObjectMeta = De::wire(node, &path, ignored).read(std::marker::PhantomData)?;
     Ok(from_wire(wire, epoch))
 }
 

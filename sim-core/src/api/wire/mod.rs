@@ -3,6 +3,7 @@
 //! JSON comes out as `kubectl get -o json` prints it, keys sorted. It goes in through the one deserializer of
 //! [`crate::load`], so that errors have a field path.
 
+mod kinds;
 mod meta;
 mod pod_status;
 mod yaml;
@@ -85,7 +86,7 @@ pub fn encode<T: Serialize>(part: &T) -> Value {
 pub fn decode_value<T: DeserializeOwned>(value: &Value) -> Result<T, LoadError> {
     let node = Node::of_value(value);
     let ignored = Ignored::default();
-    De::new(&node, &Path::Root, &ignored).read(std::marker::PhantomData).map_err(plain)
+    De::wire(&node, &Path::Root, &ignored).read(std::marker::PhantomData).map_err(plain)
 }
 
 /// An object from its wire form; unknown fields are dropped, as the API server does without strict validation.
@@ -158,7 +159,7 @@ pub(crate) fn decode(
         Kind::REPLICA_SET => Body::ReplicaSet(typed(node, ignored)?),
         Kind::DAEMON_SET => Body::DaemonSet(typed(node, ignored)?),
         Kind::JOB => Body::Job(typed(node, ignored)?),
-        _ => Body::Json(Arc::new(json_body(node))),
+        _ => Body::Json(Arc::new(json_body(kind, node, ignored)?)),
     };
     Ok(Object { kind, meta, body })
 }
@@ -182,7 +183,7 @@ pub(crate) fn part<T: DeserializeOwned + Default>(
 ) -> Result<T, DeError> {
     match node.get(key) {
         Some(value) if !value.is_null() => {
-            De::new(value, &Path::Key(&Path::Root, key), ignored).read(std::marker::PhantomData)
+            De::wire(value, &Path::Key(&Path::Root, key), ignored).read(std::marker::PhantomData)
         }
         _ => Ok(T::default()),
     }
@@ -197,10 +198,38 @@ fn unknown_top(node: &Node<'_>, ignored: &Ignored) {
     }
 }
 
-fn json_body(node: &Node<'_>) -> Value {
-    let fields = node.entries().unwrap_or_default().iter();
-    let kept = fields.filter(|e| !matches!(&*e.key, "apiVersion" | "kind" | "metadata"));
-    Value::Object(kept.map(|e| (e.key.clone().into_owned(), e.value.to_value())).collect())
+/// The wire type always writes the type of a claim template; what was sent may leave it out.
+fn untype_claim_templates(body: &mut Value, node: &Node<'_>) {
+    let sent = node.get("spec").and_then(|s| s.get("volumeClaimTemplates")).and_then(Node::items);
+    let Some(templates) = body.pointer_mut("/spec/volumeClaimTemplates").and_then(Value::as_array_mut) else {
+        return;
+    };
+    for (template, sent) in templates.iter_mut().zip(sent.unwrap_or_default()) {
+        if let Value::Object(template) = template {
+            template
+                .retain(|key, _| !matches!(key.as_str(), "apiVersion" | "kind") || sent.get(key).is_some());
+        }
+    }
+}
+
+/// Everything beside the type and the metadata.
+fn json_body(kind: Kind, node: &Node<'_>, ignored: &Ignored) -> Result<Value, DeError> {
+    // What is wrong inside the metadata has been reported already.
+    let before = ignored.borrow().len();
+    let canonical = kinds::canonical(kind, node, ignored)?;
+    let mut at = 0;
+    ignored.borrow_mut().retain(|f| {
+        at += 1;
+        at <= before || !f.path.starts_with("metadata.")
+    });
+    let mut body = canonical.unwrap_or_else(|| node.to_value());
+    if kind == Kind::STATEFUL_SET {
+        untype_claim_templates(&mut body, node);
+    }
+    if let Value::Object(map) = &mut body {
+        map.retain(|key, _| !matches!(key.as_str(), "apiVersion" | "kind" | "metadata"));
+    }
+    Ok(body)
 }
 
 #[cfg(test)]

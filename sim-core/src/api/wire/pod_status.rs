@@ -37,7 +37,7 @@ const LISTS: [&str; 2] = ["containerStatuses", "initContainerStatuses"];
 pub(super) fn decode(node: Option<&Node<'_>>, epoch: Epoch, ignored: &Ignored) -> Result<PodStatus, DeError> {
     let Some(node) = node.filter(|n| !n.is_null()) else { return Ok(PodStatus::default()) };
     let path = Path::Key(&Path::Root, "status");
-    let status: wire::PodStatus = De::new(node, &path, ignored).read(std::marker::PhantomData)?;
+    let status: wire::PodStatus = De::wire(node, &path, ignored).read(std::marker::PhantomData)?;
     let other = other(node, &status);
     Ok(from_wire(status, other, epoch))
 }

@@ -210,5 +210,5 @@ fn quantities_keep_their_text() {
     let source = crate::load::Source::new("f", text);
     let loaded = crate::load::objects(&mut Kinds::default(), &[source], &Default::default()).unwrap();
     let json = to_json(&loaded.objects[0].object, &Kinds::default(), Epoch::default());
-    assert_eq!(json["status"]["capacity"], json!({"cpu": "1e3", "memory": "5.", "pods": "110", "x": "0.50"}));
+    assert_eq!(json["status"]["capacity"], json!({"cpu": "1e3", "memory": "5.", "pods": "110", "x": "500m"}));
 }

@@ -1,4 +1,5 @@
-//! Field checks of kinds that are kept as JSON: they are read through their wire type once, which is then dropped.
+//! Kinds that are kept as JSON are read through their wire type once: that checks every field, drops what the kind does
+//! not have, and gives quantities and times their canonical text, as the API server's own decoding does.
 
 use k8s_openapi::api::{
     apps::v1 as apps, autoscaling::v2 as autoscaling, batch::v1 as batch, coordination::v1 as coordination,
@@ -6,36 +7,42 @@ use k8s_openapi::api::{
     networking::v1 as networking, node::v1 as node, policy::v1 as policy, rbac::v1 as rbac,
     resource::v1 as resource, scheduling::v1 as scheduling, storage::v1 as storage,
 };
+use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
-use super::de::{De, DeError, Ignored};
-use super::tree::{Node, Path};
+use super::encode;
 use crate::api::kind::Kind;
+use crate::load::de::{De, DeError, Ignored};
+use crate::load::tree::{Node, Path};
 
-fn read<T: DeserializeOwned>(node: &Node<'_>, ignored: &Ignored) -> Result<(), DeError> {
-    De::new(node, &Path::Root, ignored).read(std::marker::PhantomData::<T>).map(drop)
+fn read<T: DeserializeOwned + Serialize>(
+    node: &Node<'_>,
+    ignored: &Ignored,
+) -> Result<Option<Value>, DeError> {
+    let value: T = De::wire(node, &Path::Root, ignored).read(std::marker::PhantomData)?;
+    Ok(Some(encode(&value)))
 }
 
-macro_rules! checks {
+macro_rules! kinds {
     ($($kind:ident: $ty:ty),* $(,)?) => {
-        /// Checks the types of all fields, and collects those the kind does not have.
+        /// The whole object in canonical form; `None` for kinds whose fields are not known here.
         ///
-        /// CustomResourceDefinitions are left unchecked: their schemas nest without end and nothing here reads them.
-        pub(crate) fn check(kind: Kind, node: &Node<'_>, ignored: &Ignored) -> Result<(), DeError> {
+        /// CustomResourceDefinitions are not checked: their schemas nest without end and nothing reads them.
+        pub(super) fn canonical(
+            kind: Kind,
+            node: &Node<'_>,
+            ignored: &Ignored,
+        ) -> Result<Option<Value>, DeError> {
             match kind {
                 $(Kind::$kind => read::<$ty>(node, ignored),)*
-                _ => Ok(()),
+                _ => Ok(None),
             }
-        }
-
-        /// True for kinds that [`check`] reads as a whole.
-        pub(crate) fn is_checked(kind: Kind) -> bool {
-            matches!(kind, $(Kind::$kind)|*)
         }
     };
 }
 
-checks! {
+kinds! {
     NAMESPACE: core::Namespace,
     PRIORITY_CLASS: scheduling::PriorityClass,
     RUNTIME_CLASS: node::RuntimeClass,
