@@ -6,6 +6,7 @@
 
 pub mod deployment;
 pub mod garbage_collector;
+pub mod job;
 pub mod machinery;
 mod manager;
 pub mod replica_set;

@@ -7,10 +7,12 @@ use sim_core::engine::component::{Component, Ctx, ObjectRef, Watch};
 use sim_core::time::Span;
 
 use crate::garbage_collector::GarbageCollector;
+use crate::job::orphans::Orphans;
+use crate::job::ttl::{self, TtlAfterFinished};
 use crate::machinery::cache::Caches;
 use crate::machinery::host::Host;
 use crate::machinery::lane::untag;
-use crate::{deployment, replica_set};
+use crate::{deployment, job, replica_set};
 
 /// Whose queue a timer means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,6 +21,10 @@ pub enum LaneId {
     Deployment,
     /// ReplicaSets.
     ReplicaSet,
+    /// Jobs.
+    Job,
+    /// Finished Jobs with a time to live.
+    TtlAfterFinished,
 }
 
 /// A delayed key is due.
@@ -26,6 +32,8 @@ pub enum LaneId {
 pub enum Timer {
     /// Of a controller that works on one kind.
     Work(LaneId, Key),
+    /// Of pods that no Job counts.
+    Orphan(ObjectRef),
     /// Of the garbage collector.
     Collect(ObjectRef),
 }
@@ -37,6 +45,10 @@ pub struct Config {
     pub concurrent_deployment_syncs: usize,
     /// `--concurrent-replicaset-syncs`.
     pub concurrent_replicaset_syncs: usize,
+    /// `--concurrent-job-syncs`.
+    pub concurrent_job_syncs: usize,
+    /// `--concurrent-ttl-after-finished-syncs`.
+    pub concurrent_ttl_after_finished_syncs: usize,
     /// `--concurrent-gc-syncs`.
     pub concurrent_gc_syncs: usize,
     /// Kinds beside the built-in ones that the garbage collector follows.
@@ -49,6 +61,8 @@ impl Default for Config {
         Config {
             concurrent_deployment_syncs: 5,
             concurrent_replicaset_syncs: 5,
+            concurrent_job_syncs: 5,
+            concurrent_ttl_after_finished_syncs: 5,
             concurrent_gc_syncs: 20,
             custom_kinds: Vec::new(),
         }
@@ -63,6 +77,9 @@ pub struct ControllerManager {
     caches: Caches,
     deployments: Host<deployment::Controller>,
     replica_sets: Host<replica_set::Controller>,
+    jobs: Host<job::Controller>,
+    job_orphans: Host<Orphans>,
+    ttl: Host<TtlAfterFinished>,
     collector: Host<GarbageCollector>,
 }
 
@@ -101,6 +118,9 @@ impl ControllerManager {
                 replica_set::Controller::default(),
                 config.concurrent_replicaset_syncs,
             ),
+            jobs: Host::new(2, job::Controller::default(), config.concurrent_job_syncs),
+            job_orphans: Host::new(3, Orphans, 1),
+            ttl: Host::new(6, TtlAfterFinished, config.concurrent_ttl_after_finished_syncs),
             collector: Host::new(7, GarbageCollector::default(), config.concurrent_gc_syncs),
         }
     }
@@ -122,6 +142,16 @@ impl ControllerManager {
                     self.deployments.notify(ctx, |_, add| deployment::pod_deleted(caches, &change.new, add));
                 }
                 self.replica_sets.notify(ctx, |c, add| c.pod_changed(caches, change, add));
+                self.jobs.notify(ctx, |c, add| c.pod_changed(caches, change, add));
+                self.job_orphans
+                    .notify(ctx, |c, add| c.changed(caches, change, &mut |key| add(key, Span::ZERO)));
+            }
+            Kind::JOB => {
+                let (epoch, now) = (ctx.epoch(), ctx.now());
+                self.jobs.notify(ctx, |c, add| c.job_changed(epoch, now, change, add));
+                self.job_orphans
+                    .notify(ctx, |c, add| c.changed(caches, change, &mut |key| add(key, Span::ZERO)));
+                self.ttl.notify(ctx, |_, add| ttl::job_changed(change, add));
             }
             _ => {}
         }
@@ -133,6 +163,9 @@ impl ControllerManager {
         loop {
             let mut busy = self.deployments.pump(&self.caches, ctx);
             busy |= self.replica_sets.pump(&self.caches, ctx);
+            busy |= self.jobs.pump(&self.caches, ctx);
+            busy |= self.job_orphans.pump(&self.caches, ctx);
+            busy |= self.ttl.pump(&self.caches, ctx);
             busy |= self.collector.pump(&self.caches, ctx);
             if !busy {
                 return;
@@ -163,6 +196,9 @@ impl Component for ControllerManager {
         match timer {
             Timer::Work(LaneId::Deployment, key) => self.deployments.lane.queue.due(key),
             Timer::Work(LaneId::ReplicaSet, key) => self.replica_sets.lane.queue.due(key),
+            Timer::Work(LaneId::Job, key) => self.jobs.lane.queue.due(key),
+            Timer::Work(LaneId::TtlAfterFinished, key) => self.ttl.lane.queue.due(key),
+            Timer::Orphan(object) => self.job_orphans.lane.queue.due(object),
             Timer::Collect(object) => self.collector.lane.queue.due(object),
         }
         self.pump(ctx);
@@ -173,6 +209,9 @@ impl Component for ControllerManager {
         match lane {
             0 => self.deployments.replied(ctx, worker, slot, reply.result),
             1 => self.replica_sets.replied(ctx, worker, slot, reply.result),
+            2 => self.jobs.replied(ctx, worker, slot, reply.result),
+            3 => self.job_orphans.replied(ctx, worker, slot, reply.result),
+            6 => self.ttl.replied(ctx, worker, slot, reply.result),
             _ => self.collector.replied(ctx, worker, slot, reply.result),
         }
         self.pump(ctx);

@@ -205,8 +205,12 @@ impl Run<'_, '_, '_> {
             return self.selects_all();
         }
         let spec = self.spec.clone();
-        let claim =
-            Claim { owner: object, owner_ref: &self.owner_ref, selector: &spec.selector, finalizer: None };
+        let claim = Claim {
+            owner: object,
+            owner_ref: &self.owner_ref,
+            selector: selectors::compile(&spec.selector),
+            finalizer: None,
+        };
         let mut sets = claim.all(self.fx, &self.input.sets)?;
         if object.meta.is_deleting() {
             let sets = self.all_sets(&mut sets, false)?;

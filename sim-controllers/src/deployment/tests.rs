@@ -200,7 +200,8 @@ proptest! {
         surge in 0..4i32,
         unavailable in 0..4i32,
         conflict_every in prop_oneof![Just(0u64), 3..9u64],
-        edits in proptest::collection::vec((0..3u8, 0..6i64, 0..8i32), 0..5),
+        // A second apart: within one watch delay a sync may not see what the one before it created, here as upstream.
+        edits in proptest::collection::vec((0..3u8, 1..6i64, 0..8i32), 0..5),
     ) {
         let mut world = World::new(healthy);
         world.conflict_every = conflict_every;

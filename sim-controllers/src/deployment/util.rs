@@ -6,6 +6,7 @@ use std::sync::Arc;
 use k8s_openapi::api::apps::v1::{DeploymentSpec, DeploymentStatus};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use sim_core::api::object::Object;
+use sim_core::int_or_string::scaled_value;
 
 use crate::replica_set;
 
@@ -86,18 +87,10 @@ pub fn is_recreate(spec: &DeploymentSpec) -> bool {
     spec.strategy.as_ref().is_some_and(|s| s.type_.as_deref() == Some("Recreate"))
 }
 
-/// A number, or a percentage of `total` rounded up or down (`intstr.GetScaledValueFromIntOrPercent`).
+/// A number, or a percentage of `total` rounded up or down; 0 if absent, `None` if malformed.
 pub fn scaled(value: Option<&IntOrString>, total: i32, round_up: bool) -> Option<i32> {
-    match value {
-        None => Some(0),
-        Some(IntOrString::Int(n)) => Some(*n),
-        Some(IntOrString::String(text)) => {
-            let percent: i64 = text.strip_suffix('%')?.parse().ok()?;
-            let product = percent.checked_mul(i64::from(total))?;
-            let value = product.div_euclid(100) + i64::from(round_up && product.rem_euclid(100) != 0);
-            i32::try_from(value).ok()
-        }
-    }
+    let Some(value) = value else { return Some(0) };
+    i32::try_from(scaled_value(value, i64::from(total), round_up).ok()?).ok()
 }
 
 /// Surge and unavailability in pods (`ResolveFenceposts`); both zero would never move, so one may be unavailable then.

@@ -157,10 +157,14 @@ impl Caches {
         self.uids.contains_key(&uid)
     }
 
-    /// An object of that uid, unless it is a pod without owners.
+    /// The object of that uid.
     pub fn find(&self, kind: Kind, key: &Key, uid: Uid) -> Option<&Arc<Object>> {
         let found = match kind {
-            Kind::POD => self.by_owner.get(self.uids.get(&uid)?)?.get(&(kind, key.clone()))?,
+            Kind::POD => {
+                let owner = self.uids.get(&uid)?;
+                let among = self.by_owner.get(owner).or_else(|| self.orphans.get(&key.namespace))?;
+                among.get(&(kind, key.clone()))?
+            }
             _ => self.get(kind, key)?,
         };
         (found.meta.uid == uid).then_some(found)

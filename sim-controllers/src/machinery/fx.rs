@@ -22,6 +22,7 @@ use sim_core::engine::log::EventType;
 use sim_core::time::{Epoch, Span, Time};
 
 use super::wire;
+use crate::job::backoff::Record;
 
 /// The answer to one request.
 pub type Answer = Result<Arc<Object>, ApiError>;
@@ -99,6 +100,8 @@ pub enum Own {
     FinalizerObserved(Uid),
     /// DaemonSet: a failed pod of this node was handled; the next one waits longer.
     NodeBackoff(smol_str::SmolStr),
+    /// Job: what is known of its failures now.
+    JobBackoff(Record),
     /// Garbage collector: look at this object too.
     Collect(ObjectRef),
 }

@@ -94,8 +94,8 @@ pub fn created(fx: &mut Fx<'_>, owner: &Arc<Object>, answer: &Answer) -> Option<
     None
 }
 
-/// Deletes pods together. Emits an Event per pod; a pod that is gone already is no error. `failed` is told of each pod
-/// whose deletion will not be seen. Returns the number of successes and the first error.
+/// Deletes pods together. Emits an Event per pod; a pod that is gone already is no error. `failed` says what else to emit
+/// for a pod whose deletion will not be seen. Returns the number of successes and the first error.
 ///
 /// # Errors
 /// [`Stop::Waiting`] until all answers are there.
@@ -103,7 +103,7 @@ pub fn delete_pods(
     fx: &mut Fx<'_>,
     owner: &Arc<Object>,
     pods: &[Arc<Object>],
-    failed: impl Fn(&Object) -> Effect,
+    failed: impl Fn(&Object) -> Option<Effect>,
 ) -> Result<(usize, Option<ApiError>), Stop> {
     if pods.is_empty() {
         return Ok((0, None));
@@ -118,7 +118,9 @@ pub fn delete_pods(
                 deleted += 1;
             }
             Err(error) => {
-                fx.emit(failed(pod));
+                if let Some(effect) = failed(pod) {
+                    fx.emit(effect);
+                }
                 if error.is_not_found() {
                     continue;
                 }

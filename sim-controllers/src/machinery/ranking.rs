@@ -69,6 +69,18 @@ pub struct Candidate {
 pub struct Ranking {
     /// Compare times by log buckets of age at this instant (`LogarithmicScaleDown`); `None` compares times themselves.
     pub logarithmic_at: Option<Time>,
+    /// Whether the deletion cost counts.
+    pub deletion_cost: bool,
+}
+
+impl Ranking {
+    /// Of ReplicaSets, at an instant.
+    pub fn replica_set(now: Time) -> Ranking {
+        Ranking { logarithmic_at: Some(now), deletion_cost: true }
+    }
+
+    /// Of Jobs and DaemonSets (`controller.ActivePods`).
+    pub const PLAIN: Ranking = Ranking { logarithmic_at: None, deletion_cost: false };
 }
 
 impl Candidate {
@@ -113,7 +125,7 @@ impl Ranking {
         (a.assigned.cmp(&b.assigned))
             .then_with(|| phase_order(a.phase).cmp(&phase_order(b.phase)))
             .then_with(|| a.ready.cmp(&b.ready))
-            .then_with(|| a.cost.cmp(&b.cost))
+            .then_with(|| if self.deletion_cost { a.cost.cmp(&b.cost) } else { Ordering::Equal })
             .then_with(|| b.rank.cmp(&a.rank))
             .then_with(|| match a.ready && b.ready && a.ready_since != b.ready_since {
                 true => self.younger_first(a.ready_since, b.ready_since, a.uid, b.uid),
@@ -199,7 +211,7 @@ mod tests {
             ready(10),
             Candidate { cost: 1, ..ready(990) },
         ];
-        let ranking = Ranking { logarithmic_at: Some(now) };
+        let ranking = Ranking::replica_set(now);
         for pair in rows.windows(2) {
             assert_eq!(ranking.compare(&pair[0], &pair[1]), Ordering::Less, "{pair:#?}");
             assert_eq!(ranking.compare(&pair[1], &pair[0]), Ordering::Greater, "{pair:#?}");

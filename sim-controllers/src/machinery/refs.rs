@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use sim_core::api::error::{ApiError, Reason};
 use sim_core::api::meta::{Labels, OwnerReference};
 use sim_core::api::object::Object;
 use sim_core::api::request::{MetaPatch, Request};
+use sim_core::selectors::Selector;
 use smol_str::SmolStr;
 
 use super::fx::{Fx, Stop, live_get};
-use super::selectors;
 
 /// How an owner claims objects.
 pub struct Claim<'a> {
@@ -18,8 +17,8 @@ pub struct Claim<'a> {
     pub owner: &'a Object,
     /// Its reference, as adopted objects get it.
     pub owner_ref: &'a OwnerReference,
-    /// What it selects.
-    pub selector: &'a LabelSelector,
+    /// What it selects; `None` selects nothing.
+    pub selector: Option<Selector>,
     /// A finalizer that adopted objects get and released ones lose.
     pub finalizer: Option<&'static str>,
 }
@@ -105,7 +104,7 @@ impl Claim<'_> {
     }
 
     fn matches(&self, labels: &Labels) -> bool {
-        selectors::matches(self.selector, labels)
+        self.selector.as_ref().is_some_and(|s| s.matches(labels))
     }
 
     fn adopt(&self, object: &Object) -> Request {

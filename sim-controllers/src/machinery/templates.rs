@@ -48,13 +48,18 @@ pub struct Templates(FxHashMap<Uid, (i64, Arc<Template>)>);
 impl Templates {
     /// The shared template of an owner at a generation. A new generation with an equal template (a scaling) keeps the
     /// old one, so that old and new pods still share.
-    pub fn share(&mut self, owner: Uid, generation: i64, template: &PodTemplateSpec) -> Arc<Template> {
+    pub fn share(
+        &mut self,
+        owner: Uid,
+        generation: i64,
+        template: impl FnOnce() -> Template,
+    ) -> Arc<Template> {
         if let Some((known, shared)) = self.0.get(&owner)
             && *known == generation
         {
             return shared.clone();
         }
-        let fresh = Template::new(template);
+        let fresh = template();
         let shared = match self.0.remove(&owner) {
             Some((_, old)) if *old == fresh => old,
             _ => Arc::new(fresh),
@@ -77,10 +82,10 @@ mod tests {
     fn scaling_keeps_the_shared_spec() {
         let (mut templates, uid) = (Templates::default(), Uid(1));
         let mut template = PodTemplateSpec::default();
-        let first = templates.share(uid, 1, &template);
-        assert!(Arc::ptr_eq(&first, &templates.share(uid, 1, &template)));
-        assert!(Arc::ptr_eq(&first.spec, &templates.share(uid, 2, &template).spec));
+        let first = templates.share(uid, 1, || Template::new(&template));
+        assert!(Arc::ptr_eq(&first, &templates.share(uid, 1, || Template::new(&template))));
+        assert!(Arc::ptr_eq(&first.spec, &templates.share(uid, 2, || Template::new(&template)).spec));
         template.spec = Some(PodSpec { hostname: Some("x".into()), ..PodSpec::default() });
-        assert!(!Arc::ptr_eq(&first, &templates.share(uid, 3, &template)));
+        assert!(!Arc::ptr_eq(&first, &templates.share(uid, 3, || Template::new(&template))));
     }
 }

@@ -74,7 +74,7 @@ impl host::Controller for Controller {
             return None;
         };
         let spec = &object.as_replica_set()?.spec;
-        let template = spec.template.clone().unwrap_or_default();
+        let template = || spec.template.as_ref().map(Template::new).unwrap_or_default();
         let pods = caches.claimable(object, Kind::POD);
         let related = match pods.len() > replicas(spec).max(0) as usize {
             true => related_pods(caches, object),
@@ -82,7 +82,7 @@ impl host::Controller for Controller {
         };
         Some(Input {
             object: object.clone(),
-            template: self.templates.share(object.meta.uid, object.meta.generation, &template),
+            template: self.templates.share(object.meta.uid, object.meta.generation, template),
             pods,
             related,
             needs_sync: self.expectations.satisfied(key, now),
@@ -227,8 +227,12 @@ pub fn sync(input: &Input, fx: &mut Fx<'_>) -> Outcome {
     let Some(set) = input.object.as_replica_set() else { return Ok(()) };
     let owner_ref = controller_ref(&input.object, "apps/v1");
     let active: Vec<Arc<Object>> = input.pods.iter().filter(|p| ranking::is_active(p)).cloned().collect();
-    let claim =
-        Claim { owner: &input.object, owner_ref: &owner_ref, selector: &set.spec.selector, finalizer: None };
+    let claim = Claim {
+        owner: &input.object,
+        owner_ref: &owner_ref,
+        selector: selectors::compile(&set.spec.selector),
+        finalizer: None,
+    };
     let active = claim.all(fx, &active)?;
     let mut failure = None;
     if input.needs_sync && !input.object.meta.is_deleting() {
@@ -274,7 +278,7 @@ fn manage_replicas(
     }
     let victims = pods_to_delete(active, &input.related, count, fx.now());
     fx.emit(Effect::ExpectDeletions(victims.iter().map(|p| p.key().clone()).collect()));
-    let failed = |pod: &Object| Effect::DeletionFailed(pod.key().clone());
+    let failed = |pod: &Object| Some(Effect::DeletionFailed(pod.key().clone()));
     let (_, error) = delete_pods(fx, &input.object, &victims, failed)?;
     Ok(error)
 }
@@ -293,7 +297,7 @@ pub fn pods_to_delete(
             *on_node.entry(&pod.node_name).or_default() += 1;
         }
         let rank = |pod: &Pod| on_node.get(&pod.node_name).copied().unwrap_or(0);
-        ranking::sort(Ranking { logarithmic_at: Some(now) }, &mut pods, rank);
+        ranking::sort(Ranking::replica_set(now), &mut pods, rank);
     }
     pods.truncate(count);
     pods

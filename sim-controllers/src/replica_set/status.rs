@@ -10,7 +10,7 @@ use sim_core::api::request::Request;
 use sim_core::time::Time;
 
 use super::{fully_labeled, replicas};
-use crate::machinery::fx::{Fx, Stop};
+use crate::machinery::fx::{Fx, Stop, live_get};
 use crate::machinery::ranking::{is_available, is_ready};
 
 /// `ReplicaSetReplicaFailure`.
@@ -92,17 +92,16 @@ pub(super) fn update(
         return Ok(status);
     }
     status.observed_generation = Some(object.meta.generation);
-    let write = |resource_version| {
-        let mut fresh = Object::clone(object);
-        fresh.meta.resource_version = resource_version;
-        fresh.body =
-            Body::ReplicaSet(ReplicaSet { spec: set.spec.clone(), status: Arc::new(status.clone()) });
+    let write = |onto: &Arc<Object>| {
+        let mut fresh = Object::clone(onto);
+        let spec = onto.as_replica_set().map_or_else(|| set.spec.clone(), |s| s.spec.clone());
+        fresh.body = Body::ReplicaSet(ReplicaSet { spec, status: Arc::new(status.clone()) });
         Request::UpdateStatus(Box::new(fresh))
     };
-    let mut answer = fx.call(|| write(object.meta.resource_version))?;
+    let mut answer = fx.call(|| write(object))?;
     if answer.is_err() {
-        // Upstream reads the object again and retries once, with the same status: that is an unconditional write.
-        answer = fx.call(|| write(0))?;
+        let fresh = fx.call(|| live_get(object.kind, object.key().clone()))??;
+        answer = fx.call(|| write(&fresh))?;
     }
     answer?;
     Ok(status)

@@ -18,7 +18,8 @@ pub enum Request {
     Create(Box<Object>),
     /// PUT of the main resource: status is ignored. `resource_version` 0 = unconditional.
     Update(Box<Object>),
-    /// PUT of `/status`: everything but status is ignored. `resource_version` 0 = unconditional.
+    /// PUT of `/status`: everything but status is ignored, and annotations if a `resource_version` is given (as upstream's
+    /// strategies have it). `resource_version` 0 = unconditional.
     UpdateStatus(Box<Object>),
     /// PATCH of a pod's `/status`, as the kubelet and the scheduler send it.
     PatchPodStatus {

@@ -37,6 +37,10 @@ impl ApiServer {
         let old = self.current(&new)?;
         let mut next = Object::clone(&old);
         copy_status(&mut next.body, &new.body);
+        if new.meta.resource_version != 0 {
+            // As upstream: only spec (and labels) are kept. The Deployment controller sets its revision this way.
+            next.meta.annotations = new.meta.annotations.clone();
+        }
         self.write(moment, CommitVerb::Status, &old, next)
     }
 
