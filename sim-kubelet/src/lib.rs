@@ -9,6 +9,7 @@ pub mod admission;
 pub mod backoff;
 pub mod behavior;
 pub mod conditions;
+pub mod fleet;
 pub mod images;
 pub mod node;
 pub mod phase;
