@@ -34,6 +34,7 @@ pub mod engine;
 pub mod helpers;
 pub mod int_or_string;
 pub mod load;
+pub mod names;
 pub mod quantity;
 pub mod selectors;
 pub mod time;

@@ -142,6 +142,25 @@ pub fn is_dns1035_label(value: &str) -> Vec<String> {
     errors
 }
 
+/// A DNS name of at least two segments, with or without a dot at its end: whole field errors for the path given
+/// (`IsFullyQualifiedDomainName`).
+pub fn is_fully_qualified_domain_name(path: &str, name: &str) -> Vec<String> {
+    if name.is_empty() {
+        return vec![format!("{path}: Required value")];
+    }
+    let name = name.strip_suffix('.').unwrap_or(name);
+    let invalid = |value: &str, detail: &str| format!("{path}: Invalid value: {}: {detail}", go_quote(value));
+    let errors = is_dns1123_subdomain(name);
+    if !errors.is_empty() {
+        return vec![invalid(name, &errors.join(","))];
+    }
+    if !name.contains('.') {
+        return vec![invalid(name, "should be a domain with at least two segments separated by dots")];
+    }
+    let labels = name.split('.').map(|label| (label, is_dns1123_label(label)));
+    labels.filter(|(_, e)| !e.is_empty()).map(|(label, e)| invalid(label, &e.join(","))).collect()
+}
+
 /// Go's `%q`: a double-quoted text with Go's escapes.
 pub fn go_quote(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);

@@ -14,6 +14,7 @@
 
 mod defaulting;
 mod intstr;
+mod names;
 mod pod_actions;
 mod pod_conditions;
 mod pod_phase;
@@ -42,6 +43,7 @@ type SchedulerCheck = fn(file: &Value, options: SchedulerOptions) -> Result<(), 
 const ADAPTERS: &[(&str, Check)] = &[
     ("defaulting", defaulting::check),
     ("intstr", intstr::check),
+    ("names", names::check),
     ("pod_actions", pod_actions::check),
     ("pod_conditions", pod_conditions::check),
     ("pod_phase", pod_phase::check),

@@ -200,3 +200,28 @@ fn go_pow10(exponent: i32) -> f64 {
         _ => 0.0,
     }
 }
+
+impl Quantity {
+    /// The Go value as `spew` dumps it (`%#v`, without its outer type): what template hashes are made of.
+    pub(crate) fn write_go_dump(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        let (value, scale) = match &self.amount {
+            Amount::Int(int) => (int.value, int.scale),
+            Amount::Dec(_) => (0, 0),
+        };
+        write!(out, "{{i:(resource.int64Amount){{value:(int64){value} scale:(resource.Scale){scale}}} ")?;
+        out.write_str("d:(resource.infDecAmount){Dec:(*inf.Dec)")?;
+        match &self.amount {
+            Amount::Int(_) => out.write_str("<nil>")?,
+            Amount::Dec(dec) => {
+                let words: Vec<String> = dec.unscaled.iter_u64_digits().map(|w| w.to_string()).collect();
+                let words =
+                    if words.is_empty() { "<nil>".to_string() } else { format!("[{}]", words.join(" ")) };
+                let negative = dec.sign() < 0;
+                write!(out, "{{unscaled:(big.Int){{neg:(bool){negative} abs:(big.nat){words}}} ")?;
+                write!(out, "scale:(inf.Scale){}}}", dec.scale)?;
+            }
+        }
+        let (text, format) = (&self.text, self.format.as_str());
+        write!(out, "}} s:(string){text} Format:(resource.Format){format}}}")
+    }
+}

@@ -138,7 +138,8 @@ fn numbers(e: &mut Errors, path: &Path<'_>, spec: &JobSpec) {
     }
 }
 
-fn domain_prefixed_path(e: &mut Errors, path: &Path<'_>, value: &str) {
+/// A domain, a slash and a path (`IsDomainPrefixedPath`).
+pub fn domain_prefixed_path(e: &mut Errors, path: &Path<'_>, value: &str) {
     if value.is_empty() {
         e.required(path, "");
         return;

@@ -16,6 +16,7 @@ mod unified;
 mod workloads;
 
 use field::Errors;
+pub use job::domain_prefixed_path;
 
 use super::error::ApiError;
 use super::kind::{Kind, Kinds};
