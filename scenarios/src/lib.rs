@@ -4,3 +4,6 @@ pub mod cli;
 pub mod conformance;
 pub mod expect;
 pub mod format;
+pub mod import;
+pub mod plan;
+pub mod runner;

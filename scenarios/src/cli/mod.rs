@@ -1,53 +1,46 @@
 //! The command line: arguments in, exit code out.
 
+mod args;
+mod compare;
 mod exit;
+mod problem;
+mod progress;
+mod run;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::Parser;
+use tracing_subscriber::filter::LevelFilter;
 
-use crate::conformance;
+use args::{Cli, Command};
 pub use exit::Exit;
 
-/// A deterministic simulator of a whole Kubernetes cluster.
-#[derive(Debug, Parser)]
-#[command(name = "wavetank", version, about, after_help = exit::HELP)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Replay recorded answers of the real components and compare.
-    Conformance(Conformance),
-}
-
-#[derive(Debug, Args)]
-struct Conformance {
-    /// Leave preemption out of scheduler files.
-    #[arg(long)]
-    no_postfilter: bool,
-    /// Print the first difference of this file.
-    #[arg(long, value_name = "FILE")]
-    explain: Option<PathBuf>,
-    /// Vector files, or folders of them.
-    #[arg(value_name = "PATH", required_unless_present = "explain")]
-    paths: Vec<PathBuf>,
-}
+use crate::{conformance, format, import};
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    let level = match cli.verbose {
+        0 => LevelFilter::WARN,
+        1 => LevelFilter::INFO,
+        2 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
+    };
+    // Without times: the only clock that matters here is the simulated one.
+    tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).without_time().init();
     let exit = match cli.command {
+        Command::Run(args) => run::run(&args),
+        Command::Explain(args) => run::explain(&args),
+        Command::Diff(args) => compare::diff(&args.a, &args.b),
         Command::Conformance(args) => conformance(args),
+        Command::Import(args::Import { command: args::ImportCommand::Openb(args) }) => openb(&args),
+        Command::Schema => schema(),
     };
     exit.report()
 }
 
-fn conformance(args: Conformance) -> Exit {
+fn conformance(args: args::Conformance) -> Exit {
     let options = conformance::Options {
         scheduler: conformance::SchedulerOptions { no_postfilter: args.no_postfilter },
         explain: args.explain,
@@ -59,8 +52,48 @@ fn conformance(args: Conformance) -> Exit {
         Ok(_) => Exit::ExpectationFailed,
         Err(error) => {
             let _ = out.flush();
-            eprintln!("error: {error}");
+            problem::text(&error.to_string());
             Exit::BadInput
+        }
+    }
+}
+
+fn openb(args: &args::Openb) -> Exit {
+    match import::openb(&args.nodes, &args.pods, &args.out) {
+        Ok(done) => {
+            for line in &done.skipped {
+                problem::warning(line);
+            }
+            println!(
+                "{}: {} nodes, {} pods in {} classes{}",
+                args.out.join("scenario.yaml").display(),
+                done.nodes,
+                done.pods,
+                done.classes,
+                if done.skipped.is_empty() {
+                    String::new()
+                } else {
+                    format!(", {} pods skipped", done.skipped.len())
+                }
+            );
+            Exit::Passed
+        }
+        Err(error) => {
+            problem::one(&error);
+            Exit::BadInput
+        }
+    }
+}
+
+fn schema() -> Exit {
+    match serde_json::to_string_pretty(&format::schema()) {
+        Ok(text) => {
+            println!("{text}");
+            Exit::Passed
+        }
+        Err(error) => {
+            problem::text(&error.to_string());
+            Exit::RunFailed
         }
     }
 }

@@ -3,6 +3,7 @@
 //! The types here are the format; its JSON Schema is made from them and committed as
 //! `scenarios/schema/scenario.schema.json`.
 
+mod behavior;
 mod cluster;
 mod compact;
 mod duration;
@@ -13,6 +14,10 @@ mod text;
 mod timeline;
 mod timing;
 
+pub use behavior::{
+    Answer, BehaviorSpec, DemandOverTime, DemandSpec, ImageSpec, MatchSpec, Point, RunSpec, RunTime, Wave,
+    behaviors,
+};
 pub use cluster::{ClusterSpec, LongTaint, NodePool, NodeSize, TaintSpec};
 pub use duration::Duration;
 pub use scenario::{ApiVersion, Scenario, ScenarioKind, TraceSpec, schema};

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::behavior::BehaviorSpec;
 use super::cluster::ClusterSpec;
 use super::duration::Duration;
 use super::timeline::{Manifest, Step};
@@ -30,6 +31,9 @@ pub struct Scenario {
     /// How long things take.
     #[serde(default)]
     pub timing: TimingSpec,
+    /// Other scenarios whose clusters, manifests, behaviors, traces, timelines and expectations are added to this one's.
+    #[serde(default)]
+    pub include: Vec<PathBuf>,
     /// What is there at the start.
     #[serde(default)]
     pub cluster: ClusterSpec,
@@ -41,6 +45,9 @@ pub struct Scenario {
     /// Objects that are applied at the start, in order.
     #[serde(default)]
     pub manifests: Vec<Manifest>,
+    /// What containers do; the first rule that matches a container wins.
+    #[serde(default)]
+    pub behaviors: Vec<BehaviorSpec>,
     /// Pods that come and go at recorded times.
     #[serde(default)]
     pub traces: Vec<TraceSpec>,
@@ -68,10 +75,12 @@ impl Scenario {
             seed: default_seed(),
             epoch: None,
             timing: TimingSpec::default(),
+            include: Vec::new(),
             cluster: ClusterSpec::default(),
             scheduler_config: None,
             strict_namespaces: false,
             manifests: Vec::new(),
+            behaviors: Vec::new(),
             traces: Vec::new(),
             timeline: Vec::new(),
             until: None,

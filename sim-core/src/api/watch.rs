@@ -125,6 +125,13 @@ impl Watchers {
         batch
     }
 
+    /// As [`Watchers::take`], for a client that polls and wants to know when each change became visible.
+    pub fn poll(&mut self, now: Time, id: WatcherId) -> Vec<(Time, Change)> {
+        let Some(watcher) = self.all.get_mut(id.0 as usize) else { return Vec::new() };
+        let visible = watcher.waiting.partition_point(|(at, _)| *at <= now);
+        watcher.waiting.drain(..visible).collect()
+    }
+
     /// Holds back everything for a watcher until an instant: lag and partitions.
     pub fn hold_until(&mut self, id: WatcherId, until: Time) {
         let Some(watcher) = self.all.get_mut(id.0 as usize) else { return };

@@ -24,7 +24,7 @@ use serde::de::DeserializeOwned;
 pub use de::IgnoredField;
 pub use documents::{Document, documents};
 pub use error::{LoadError, LoadErrors, Notice};
-pub use objects::{Loaded, LoadedObject, objects};
+pub use objects::{Loaded, LoadedObject, embedded, objects};
 pub(crate) use scalar::resolve as resolve_scalar_cow;
 pub use source::{Excerpt, Place, Source};
 

@@ -68,6 +68,32 @@ pub fn objects(kinds: &mut Kinds, sources: &[Source], options: &LoadOptions) -> 
     Ok(Loaded { objects: loader.objects, notices: loader.report.notices })
 }
 
+/// Reads one object that stands inside another document, e.g. in place in a scenario. Places are those of the document,
+/// field paths start at the object.
+///
+/// # Errors
+/// As [`objects`].
+pub fn embedded(
+    kinds: &mut Kinds,
+    document: &Document<'_>,
+    node: &Node<'_>,
+    options: &LoadOptions,
+) -> Result<Loaded, LoadErrors> {
+    let mut loader = Loader {
+        kinds,
+        options,
+        report: Report::default(),
+        shared: share::Shared::default(),
+        objects: Vec::new(),
+    };
+    loader.document(Document::new(node.clone(), Vec::new(), document.text()));
+    if loader.report.errors.is_empty() {
+        Ok(Loaded { objects: loader.objects, notices: loader.report.notices })
+    } else {
+        Err(LoadErrors(loader.report.errors))
+    }
+}
+
 struct Loader<'o> {
     kinds: &'o mut Kinds,
     options: &'o LoadOptions,

@@ -26,7 +26,7 @@ use super::object::{Body, Object};
 pub use memo::AdmittedSpecs;
 
 /// Marks the API object of a static pod; admission leaves its spec alone where upstream does.
-const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
+pub(crate) const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
 
 /// What admission sees of the stored state: PriorityClasses, RuntimeClasses, StorageClasses and Namespaces.
 pub trait AdmissionView {

@@ -8,13 +8,13 @@ use serde_json::json;
 use smol_str::SmolStr;
 
 use super::{ApiServer, Moment};
-use crate::api::admission::{self, AdmissionView};
-use crate::api::defaults;
+use crate::api::admission::{self, AdmissionView, MIRROR_ANNOTATION};
 use crate::api::error::{ApiError, Reason};
 use crate::api::kind::{Kind, Kinds};
 use crate::api::meta::{Key, Meta, Uid};
 use crate::api::object::{Body, Object};
 use crate::api::pod_status::{ConditionStatus, PodCondition, PodPhase, PodStatus};
+use crate::api::{defaults, strategy, validation};
 use crate::engine::log::CommitVerb;
 use crate::helpers::qos::pod_qos;
 use crate::time::Time;
@@ -158,7 +158,10 @@ impl ApiServer {
 
     /// Defaults, admission and validation. A pod spec that came from a known template is taken as it was finished then.
     fn prepare(&mut self, now: Time, object: &mut Object) -> Result<(), ApiError> {
-        let given = object.as_pod().map(|pod| pod.spec.clone());
+        // No mere replicas: mirrors of static pods, which admission leaves alone, and specs that take the pod's labels in.
+        let is_mirror = object.meta.annotation(MIRROR_ANNOTATION).is_some();
+        let replica = |spec: &PodSpec| !is_mirror && !strategy::has_label_keys(spec);
+        let given = object.as_pod().filter(|pod| replica(&pod.spec)).map(|pod| pod.spec.clone());
         let Some(given) = given else { return self.finish(now, object) };
         if self.memo.class_revision != self.class_revision || self.memo.known.len() >= MEMO_LIMIT {
             self.memo = SpecMemo { known: FxHashMap::default(), class_revision: self.class_revision };
@@ -166,7 +169,7 @@ impl ApiServer {
         let address = Arc::as_ptr(&given) as usize;
         if let (Some(finished), Body::Pod(pod)) = (self.memo.known.get(&address), &mut object.body) {
             pod.spec = finished.spec.clone();
-            return Ok(());
+            return validation::validate_metadata(object, &self.kinds);
         }
         self.finish(now, object)?;
         // A spec that nobody else holds is no template.
@@ -178,12 +181,16 @@ impl ApiServer {
 
     fn finish(&mut self, now: Time, object: &mut Object) -> Result<(), ApiError> {
         defaults::apply(object, &|| self.epoch.rfc3339(now));
-        admission::admit(object, &View(self))
+        admission::admit(object, &View(self))?;
+        self.notices.extend(strategy::prepare_create(object));
+        defaults::apply_internal(object);
+        self.notices.extend(validation::validate_create(object, &self.kinds)?);
+        Ok(())
     }
 }
 
 /// The store as admission reads it.
-struct View<'a>(&'a ApiServer);
+pub(super) struct View<'a>(pub(super) &'a ApiServer);
 
 impl AdmissionView for View<'_> {
     fn kinds(&self) -> &Kinds {

@@ -47,6 +47,19 @@ fn pod(name: &str) -> Object {
     Object::new(Meta::named(Key::new("default", name)), body)
 }
 
+fn deployment(name: &str) -> Object {
+    let spec = serde_json::json!({
+        "selector": {"matchLabels": {"app": name}},
+        "template": {
+            "metadata": {"labels": {"app": name}},
+            "spec": {"containers": [{"name": "c", "image": "i"}]},
+        },
+    });
+    let spec = crate::api::wire::decode_value(&spec).expect("a valid spec");
+    let body = Body::Deployment(Deployment { spec: Arc::new(spec), ..Deployment::default() });
+    Object::new(Meta::named(Key::new("default", name)), body)
+}
+
 #[test]
 fn create_gives_identity_and_refuses_twins() {
     let mut f = Fixture::new();
@@ -85,9 +98,7 @@ fn missing_namespaces_are_made_or_refused() {
 #[test]
 fn stale_writes_conflict_and_equal_writes_cost_nothing() {
     let mut f = Fixture::new();
-    let made =
-        f.create(Object::new(Meta::named(Key::new("default", "d")), Body::Deployment(Deployment::default())));
-    let made = made.expect("created");
+    let made = f.create(deployment("d")).expect("created");
     let mut first = Object::clone(&made);
     first.meta.labels = Arc::new([("a".to_owned(), "b".to_owned())].into());
     let written = f.send(Request::Update(Box::new(first.clone()))).expect("fresh");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use smol_str::SmolStr;
 
+use super::create::View;
 use super::{ApiServer, Moment};
 use crate::api::error::{ApiError, Reason};
 use crate::api::kind::Kind;
@@ -12,6 +13,7 @@ use crate::api::meta::{Key, Labels, Meta, Uid};
 use crate::api::object::{Body, Object};
 use crate::api::pod_status::{ConditionStatus, PodCondition, PodStatus};
 use crate::api::request::{MetaPatch, PodStatusPatch};
+use crate::api::{admission, defaults, strategy, validation};
 use crate::engine::log::CommitVerb;
 
 const STALE: &str =
@@ -26,6 +28,12 @@ impl ApiServer {
         let old = self.current(&new)?;
         keep_identity(&mut new.meta, &old.meta);
         copy_status(&mut new.body, &old.body);
+        let epoch = self.epoch;
+        defaults::apply(&mut new, &|| epoch.rfc3339(moment.now));
+        admission::admit_update(&mut new, &old, &View(self))?;
+        self.notices.extend(strategy::prepare_update(&mut new));
+        defaults::apply_internal(&mut new);
+        self.notices.extend(validation::validate_update(&new, &old, &self.kinds)?);
         self.write(moment, CommitVerb::Update, &old, new)
     }
 

@@ -35,6 +35,17 @@ pub fn validate_create(object: &Object, kinds: &Kinds) -> Result<Warnings, ApiEr
     Ok(warnings)
 }
 
+/// Validates the metadata alone: of an object whose spec is known to be valid.
+///
+/// # Errors
+/// 422 with all complaints.
+pub fn validate_metadata(object: &Object, kinds: &Kinds) -> Result<(), ApiError> {
+    let info = kinds.info(object.kind);
+    let mut e = Errors::default();
+    meta::create(&mut e, &object.meta, info, meta::name_rule(object.kind));
+    e.into_result(info, object.meta.name())
+}
+
 /// Validates an object that replaces `old` (a write to the main resource, not to `/status`).
 ///
 /// # Errors

@@ -1,0 +1,191 @@
+//! Arguments.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use sim_core::load::Strictness;
+
+use super::exit;
+use crate::format::{Duration, NodeSize, Preset};
+
+/// A deterministic simulator of a whole Kubernetes cluster.
+#[derive(Debug, Parser)]
+#[command(name = "wavetank", version, about, after_help = exit::HELP)]
+pub(super) struct Cli {
+    /// More of what happens inside, on standard error; repeat for more.
+    #[arg(short, long, action = ArgAction::Count, global = true)]
+    pub(super) verbose: u8,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run a scenario, or nodes and manifests given here.
+    Run(Run),
+    /// Tell the life of one pod, and why it is pending.
+    Explain(Explain),
+    /// Name the first record in which two runs differ.
+    Diff(Diff),
+    /// Replay recorded answers of the real components and compare.
+    Conformance(Conformance),
+    /// Make a scenario from recorded data.
+    Import(Import),
+    /// Print the JSON Schema of scenario files.
+    Schema,
+}
+
+/// What goes into a run.
+#[derive(Debug, Args)]
+pub(super) struct Input {
+    /// Scenario file, or a folder with a scenario.yaml.
+    #[arg(value_name = "FILE|DIR")]
+    pub(super) scenario: Option<PathBuf>,
+    /// Add this many nodes.
+    #[arg(long, value_name = "N")]
+    pub(super) nodes: Option<u32>,
+    /// Size of the nodes of --nodes: 8cpu,32Gi (also 110pods and name=quantity).
+    #[arg(long, value_name = "SIZE", requires = "nodes")]
+    pub(super) node_size: Option<NodeSize>,
+    /// Apply a manifest at the start; repeats. Nodes may come from manifests, too.
+    #[arg(long, value_name = "FILE")]
+    pub(super) apply: Vec<PathBuf>,
+    /// Put the objects of a dump in place at the start, status and all; repeats.
+    #[arg(long, value_name = "FILE")]
+    pub(super) cluster: Vec<PathBuf>,
+    /// Seed of all randomness.
+    #[arg(long)]
+    pub(super) seed: Option<u64>,
+    /// End of the run in simulated time, e.g. 10m.
+    #[arg(long, visible_alias = "for", value_name = "DURATION")]
+    pub(super) until: Option<Duration>,
+    /// How long things take.
+    #[arg(long, value_name = "NAME")]
+    pub(super) timing: Option<TimingName>,
+    /// KubeSchedulerConfiguration file.
+    #[arg(long, value_name = "FILE")]
+    pub(super) scheduler_config: Option<PathBuf>,
+    /// Unknown and duplicate fields; without it: strict, and warn for items of lists.
+    #[arg(long, value_name = "MODE")]
+    pub(super) validate: Option<Validate>,
+    /// Refuse objects in namespaces that nobody created, as upstream does.
+    #[arg(long)]
+    pub(super) strict_namespaces: bool,
+    /// Longest input file: bytes, or a quantity such as 512Mi.
+    #[arg(long, value_name = "BYTES", value_parser = bytes, default_value = "1Gi")]
+    pub(super) max_input: usize,
+}
+
+fn bytes(text: &str) -> Result<usize, String> {
+    let quantity: sim_core::quantity::Quantity = text.parse().map_err(|e| format!("{e}"))?;
+    usize::try_from(quantity.value()).map_err(|_| "negative".to_owned())
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    #[command(flatten)]
+    pub(super) input: Input,
+    /// Run twice and compare the digests; names the first record that differs.
+    #[arg(long)]
+    pub(super) check: bool,
+    /// Write events.jsonl, objects.yaml and summary.json into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// Print the summary as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Explain {
+    #[command(flatten)]
+    pub(super) input: Input,
+    /// The pod, as NAMESPACE/NAME or NAME.
+    #[arg(long, value_name = "NS/NAME")]
+    pub(super) pod: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Diff {
+    /// Output folder of one run.
+    #[arg(value_name = "DIR_A")]
+    pub(super) a: PathBuf,
+    /// Output folder of the other.
+    #[arg(value_name = "DIR_B")]
+    pub(super) b: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Conformance {
+    /// Leave preemption out of scheduler files.
+    #[arg(long)]
+    pub(super) no_postfilter: bool,
+    /// Print the first difference of this file.
+    #[arg(long, value_name = "FILE")]
+    pub(super) explain: Option<PathBuf>,
+    /// Vector files, or folders of them.
+    #[arg(value_name = "PATH", required_unless_present = "explain")]
+    pub(super) paths: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Import {
+    #[command(subcommand)]
+    pub(super) command: ImportCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ImportCommand {
+    /// The Alibaba GPU trace of 2023.
+    Openb(Openb),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Openb {
+    /// Node list (CSV).
+    #[arg(long, value_name = "FILE")]
+    pub(super) nodes: PathBuf,
+    /// Pod list (CSV).
+    #[arg(long, value_name = "FILE")]
+    pub(super) pods: PathBuf,
+    /// Folder to write scenario.yaml into.
+    #[arg(short, long, value_name = "DIR")]
+    pub(super) out: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum TimingName {
+    /// Nothing takes time.
+    Instant,
+    /// A healthy mid-size cluster.
+    Typical,
+}
+
+impl From<TimingName> for Preset {
+    fn from(name: TimingName) -> Preset {
+        match name {
+            TimingName::Instant => Preset::Instant,
+            TimingName::Typical => Preset::Typical,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Validate {
+    /// They are errors.
+    Strict,
+    /// They are dropped with a notice.
+    Warn,
+    /// They are dropped.
+    Ignore,
+}
+
+impl From<Validate> for Strictness {
+    fn from(mode: Validate) -> Strictness {
+        match mode {
+            Validate::Strict => Strictness::Strict,
+            Validate::Warn => Strictness::Warn,
+            Validate::Ignore => Strictness::Ignore,
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Scenarios from recorded data.
+
+mod openb;
+
+pub use openb::{Imported, openb};

@@ -1,0 +1,136 @@
+//! What a plan does to the cluster.
+
+use std::sync::Arc;
+
+use sim_cluster::Cluster;
+use sim_core::api::error::ApiError;
+use sim_core::api::kind::Kind;
+use sim_core::api::meta::Key;
+use sim_core::api::object::{Body, Object};
+use sim_core::api::request::{DeleteOptions, Propagation, Request};
+use sim_core::engine::log::{Keep, Record};
+use sim_core::load::{LoadError, LoadErrors};
+
+use crate::format::{Cascade, DeleteStep};
+use crate::plan::{Do, Placed, Plan};
+
+/// The cluster of a plan at instant zero, with everything that is there from the start.
+///
+/// # Errors
+/// What the API server refuses: the input is wrong.
+pub(super) fn cluster_of(plan: &Plan) -> Result<Cluster, LoadErrors> {
+    let mut cluster = Cluster::builder()
+        .seed(plan.seed)
+        .epoch(plan.epoch)
+        .timing(plan.timing.clone())
+        .strict_namespaces(plan.strict_namespaces)
+        .keep_log(Keep::Records)
+        .build();
+    cluster.api_mut().kinds = plan.kinds.clone();
+    let mut errors = Vec::new();
+    for node in &plan.nodes {
+        if let Err(error) = cluster.try_create(node.clone()) {
+            errors.push(LoadError::new(format!("node {}: {error}", node.meta.name())));
+        }
+    }
+    for placed in &plan.dump {
+        if let Err(error) = cluster.import(placed.object.clone()) {
+            errors.push(refused(placed, &error));
+        }
+    }
+    for placed in &plan.manifests {
+        if let Err(error) = apply(&mut cluster, placed.object.clone()) {
+            errors.push(refused(placed, &error));
+        }
+    }
+    if errors.is_empty() { Ok(cluster) } else { Err(LoadErrors(errors)) }
+}
+
+fn refused(placed: &Placed, error: &ApiError) -> LoadError {
+    let made = LoadError::new(error.to_string());
+    match &placed.place {
+        Some(place) => made.with_place(place.clone()),
+        None => made,
+    }
+}
+
+/// Does one step. The text says what was done; an error is the API server's answer, and is data: the run goes on.
+pub(super) fn act(cluster: &mut Cluster, plan: &Plan, action: &Do) -> (String, Result<(), ApiError>) {
+    match action {
+        Do::Apply(placed) => {
+            let text = format!("apply {}", name_of(&placed.object));
+            (text, apply(cluster, placed.object.clone()))
+        }
+        Do::Join(node) => {
+            (format!("join node/{}", node.meta.name()), cluster.try_create(Object::clone(node)).map(drop))
+        }
+        Do::Leave(node) => {
+            let result = cluster.delete(Kind::NODE, &Key::cluster(node.as_str())).map(drop);
+            (format!("leave node/{node}"), result)
+        }
+        Do::Delete(step) => (format!("delete {}", step.target), delete(cluster, step)),
+        Do::Scale(step) => {
+            let replicas = i32::try_from(step.replicas).unwrap_or(i32::MAX);
+            let result = cluster.scale(step.target.kind, &step.target.key, replicas).map(drop);
+            (format!("scale {} to {replicas}", step.target), result)
+        }
+        Do::Patch(step) => (format!("patch {}", step.target), Ok(())),
+        Do::Cordon(node, on) => {
+            let verb = if *on { "cordon" } else { "uncordon" };
+            (format!("{verb} node/{node}"), cordon(cluster, node, *on))
+        }
+        Do::Arrive { trace, row } => {
+            let found = plan.traces.get(*trace as usize).and_then(|t| Some((t, t.rows.get(*row as usize)?)));
+            let pod = found.and_then(|(trace, row)| trace.pod(row));
+            (String::new(), pod.map_or(Ok(()), |pod| cluster.try_create(pod).map(drop)))
+        }
+        Do::Depart { trace, row } => {
+            let found = plan.traces.get(*trace as usize).and_then(|t| Some((t, t.rows.get(*row as usize)?)));
+            let Some((trace, row)) = found else { return (String::new(), Ok(())) };
+            let key = Key { namespace: trace.namespace.clone(), name: row.name.clone() };
+            (String::new(), cluster.delete(Kind::POD, &key).map(drop))
+        }
+    }
+}
+
+/// Creates what is not there and merges what is, as `kubectl apply` does.
+fn apply(cluster: &mut Cluster, object: Object) -> Result<(), ApiError> {
+    if cluster.get(object.kind, object.key()).is_none() {
+        return cluster.try_create(object).map(drop);
+    }
+    cluster.request(Request::Update(Box::new(object))).map(drop)
+}
+
+fn delete(cluster: &mut Cluster, step: &DeleteStep) -> Result<(), ApiError> {
+    let options = DeleteOptions {
+        grace_period_seconds: step.grace_period_seconds.map(i64::from),
+        propagation: match step.propagation {
+            Cascade::Background => Propagation::Background,
+            Cascade::Foreground => Propagation::Foreground,
+            Cascade::Orphan => Propagation::Orphan,
+        },
+        ..DeleteOptions::default()
+    };
+    let (kind, key) = (step.target.kind, step.target.key.clone());
+    cluster.request(Request::Delete { kind, key, options }).map(drop)
+}
+
+fn cordon(cluster: &mut Cluster, node: &str, on: bool) -> Result<(), ApiError> {
+    let object = cluster.api().get(Kind::NODE, &Key::cluster(node))?;
+    let mut object = Object::clone(&object);
+    if let Body::Node(node) = &mut object.body {
+        Arc::make_mut(&mut node.spec).unschedulable = on.then_some(true);
+    }
+    object.meta.resource_version = 0;
+    cluster.request(Request::Update(Box::new(object))).map(drop)
+}
+
+fn name_of(object: &Object) -> String {
+    format!("{}/{}", object.kind.builtin_name().unwrap_or("object").to_lowercase(), object.key())
+}
+
+/// Writes a line about the plan into the log.
+pub(super) fn note(cluster: &mut Cluster, text: &str) {
+    let now = cluster.now();
+    cluster.log_mut().append(now, Record::Note { by: "timeline", text });
+}
