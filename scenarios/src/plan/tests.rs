@@ -20,10 +20,10 @@ fn plan(scenario: &str) -> Result<Plan, String> {
 fn a_whole_scenario_is_planned() {
     let plan = plan(&format!(
         "{HEAD}seed: 7\ntiming: instant\nepoch: 2024-02-29T00:00:00Z\n\
-         cluster:\n  pools:\n  - {{name: n, count: 3, cpu: 8, memory: 32Gi, zones: [a, b], taints: ['k=v:NoSchedule']}}\n\
+         cluster:\n  pools:\n  - {{name: w, count: 3, cpu: 8, memory: 32Gi, zones: [a, b], taints: ['k=v:NoSchedule']}}\n\
          manifests:\n- pod.yaml\n- apiVersion: v1\n  kind: Namespace\n  metadata: {{name: shop}}\n\
          behaviors:\n- match: {{name: 'a*'}}\n  run: 5s\n\
-         timeline:\n- at: 2m\n  cordon: n-0\n- at: 1m\n  apply: pod.yaml\n\
+         timeline:\n- at: 2m\n  cordon: w-0\n- at: 1m\n  apply: pod.yaml\n\
          expect:\n- pods == 1 at 3m\n"
     ))
     .unwrap_or_else(|e| panic!("{e}"));
@@ -43,11 +43,11 @@ fn slips_have_file_line_and_path() {
         ("sed: 7\n", &["s.yaml:3:1", "unknown field \"sed\"", "did you mean \"seed\""][..]),
         ("seed: many\n", &["s.yaml:3:7: seed: expected", "many"]),
         (
-            "cluster:\n  pools:\n  - {name: n, cpus: 3}\n",
-            &["s.yaml:5:14", "cluster.pools[0]", "did you mean \"cpu\""],
+            "cluster:\n  pools:\n  - {name: w, cpus: 3}\n",
+            &["s.yaml:5:15: cluster.pools[0].cpus", "did you mean \"cpu\""],
         ),
         (
-            "cluster:\n  pools:\n  - {name: n, cpu: 8cores}\n",
+            "cluster:\n  pools:\n  - {name: w, cpu: 8cores}\n",
             &["s.yaml:5:19", "cluster.pools[0].cpu", "8cores"],
         ),
         ("manifests: [absent.yaml]\n", &["s.yaml:3:13: manifests[0]: absent.yaml: no such file"]),
@@ -94,7 +94,7 @@ fn what_is_no_scenario_is_refused_as_such() {
 #[test]
 fn an_included_scenario_adds_to_its_includer() {
     let dir = tempfile::tempdir().unwrap();
-    let base = format!("{HEAD}cluster: {{pools: [{{name: n, count: 2}}]}}\nexpect: [pods == 0]\n");
+    let base = format!("{HEAD}cluster: {{pools: [{{name: w, count: 2}}]}}\nexpect: [pods == 0]\n");
     fs::write(dir.path().join("base.yaml"), base).unwrap();
     let path = dir.path().join("top.yaml");
     fs::write(&path, format!("{HEAD}include: [base.yaml]\nseed: 5\nexpect: [nodes == 2]\n")).unwrap();
@@ -121,8 +121,8 @@ proptest::proptest! {
         bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..12),
     ) {
         let mut text = format!(
-            "{HEAD}cluster: {{pools: [{{name: n, count: 2}}]}}\nmanifests: [pod.yaml]\n\
-             behaviors: [{{match: {{name: a}}, run: 5s}}]\ntimeline: [{{at: 5s, cordon: n-0}}]\n\
+            "{HEAD}cluster: {{pools: [{{name: w, count: 2}}]}}\nmanifests: [pod.yaml]\n\
+             behaviors: [{{match: {{name: a}}, run: 5s}}]\ntimeline: [{{at: 5s, cordon: w-0}}]\n\
              expect: ['pods == 1 at 3m']\nuntil: 1h\n"
         ).into_bytes();
         let at = at.min(text.len());
