@@ -9,6 +9,9 @@ use sim_core::engine::log::Keep;
 use sim_core::engine::random::Seed;
 use sim_core::engine::timing::Timing;
 use sim_core::time::Epoch;
+use sim_kubelet::behavior::Behaviors;
+use sim_kubelet::fleet::{Fleet, FleetConfig};
+use sim_kubelet::images::Registry;
 
 use crate::Cluster;
 
@@ -20,6 +23,7 @@ pub struct ClusterBuilder {
     keep: Keep,
     livelock_events: Option<u64>,
     controllers: sim_controllers::Config,
+    kubelets: FleetConfig,
     objects: Vec<Object>,
 }
 
@@ -31,6 +35,7 @@ impl Default for ClusterBuilder {
             keep: Keep::Digest,
             livelock_events: None,
             controllers: sim_controllers::Config::default(),
+            kubelets: FleetConfig::default(),
             objects: Vec::new(),
         }
     }
@@ -74,6 +79,24 @@ impl ClusterBuilder {
         self
     }
 
+    /// What containers do; by default they start in a typical time and run forever.
+    pub fn behaviors(mut self, behaviors: Behaviors) -> Self {
+        self.kubelets.behaviors = behaviors;
+        self
+    }
+
+    /// What images are: sizes, and which are missing.
+    pub fn registry(mut self, registry: Registry) -> Self {
+        self.kubelets.registry = registry;
+        self
+    }
+
+    /// Settings of the controllers.
+    pub fn controllers(mut self, config: sim_controllers::Config) -> Self {
+        self.controllers = config;
+        self
+    }
+
     /// How many events at one instant count as a livelock; 50 million by default.
     pub fn livelock_events(mut self, events: u64) -> Self {
         self.livelock_events = Some(events);
@@ -99,7 +122,9 @@ impl ClusterBuilder {
     #[track_caller]
     pub fn build(self) -> Cluster {
         let controllers = ControllerManager::new(self.controllers.clone());
+        let kubelets = Fleet::new(self.kubelets.clone());
         let mut cluster = self.build_empty();
+        cluster.run_kubelets(kubelets);
         cluster.run_controllers(controllers);
         cluster
     }

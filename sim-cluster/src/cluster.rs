@@ -13,6 +13,7 @@ use sim_core::engine::kernel::Kernel;
 use sim_core::engine::log::{Log, Record};
 use sim_core::engine::random::Stream;
 use sim_core::time::Time;
+use sim_kubelet::fleet::Fleet;
 
 use crate::event::{Action, Event, Owner, Slab};
 use crate::user::UserComponent;
@@ -35,7 +36,8 @@ struct Flight {
 pub struct Cluster {
     pub(crate) kernel: Kernel<Event>,
     pub(crate) api: ApiServer,
-    /// `None` in a cluster that is only an API server.
+    /// This and the next are `None` in a cluster that is only an API server.
+    pub(crate) kubelets: Option<Fleet>,
     pub(crate) controllers: Option<ControllerManager>,
     pub(crate) users: Vec<Box<dyn UserComponent>>,
     /// By watcher: whose it is.
@@ -74,6 +76,7 @@ impl Cluster {
         Cluster {
             kernel,
             api,
+            kubelets: None,
             controllers: None,
             users: Vec::new(),
             owners: Vec::new(),
@@ -94,6 +97,12 @@ impl Cluster {
         let (name, watches) = (component.name(), component.watches());
         self.users.push(Box::new(component));
         self.start(owner, name, watches);
+    }
+
+    pub(crate) fn run_kubelets(&mut self, component: Fleet) {
+        let (name, watches) = (component.name(), component.watches());
+        self.kubelets = Some(component);
+        self.start(Owner::Kubelets, name, watches);
     }
 
     pub(crate) fn run_controllers(&mut self, component: ControllerManager) {
@@ -140,6 +149,11 @@ impl Cluster {
                     self.input(self.owners[id.0 as usize], Input::Changed(batch));
                 }
             }
+            Event::Kubelets(timer) => {
+                let Some(component) = &mut self.kubelets else { return true };
+                self.kernel.ctx(Event::Kubelets, &mut self.outbox, |ctx| component.fired(ctx, timer));
+                self.send_outbox(Owner::Kubelets);
+            }
             Event::Controllers(timer) => {
                 let Some(component) = &mut self.controllers else { return true };
                 self.kernel.ctx(Event::Controllers, &mut self.outbox, |ctx| component.fired(ctx, timer));
@@ -162,6 +176,10 @@ impl Cluster {
 
     fn input(&mut self, owner: Owner, input: Input) {
         match owner {
+            Owner::Kubelets => {
+                let Some(component) = &mut self.kubelets else { return };
+                self.kernel.ctx(Event::Kubelets, &mut self.outbox, |ctx| feed(component, ctx, input));
+            }
             Owner::Controllers => {
                 let Some(component) = &mut self.controllers else { return };
                 self.kernel.ctx(Event::Controllers, &mut self.outbox, |ctx| feed(component, ctx, input));
@@ -234,6 +252,7 @@ impl Cluster {
 
     fn owner_name(&self, owner: Owner) -> &'static str {
         match owner {
+            Owner::Kubelets => "kubelet",
             Owner::Controllers => "kube-controller-manager",
             Owner::User(number) => self.users.get(usize::from(number)).map_or("user", |u| u.name()),
             Owner::Outside => "client",

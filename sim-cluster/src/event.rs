@@ -9,6 +9,8 @@ use crate::Cluster;
 /// Who sent a request, owns a watch or a timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owner {
+    /// All kubelets.
+    Kubelets,
     /// kube-controller-manager.
     Controllers,
     /// A component written by the user, by number.
@@ -26,6 +28,8 @@ pub(crate) enum Event {
     Reply(u32),
     /// Changes have become visible to a watcher.
     Deliver(WatcherId),
+    /// A timer of the kubelets.
+    Kubelets(sim_kubelet::fleet::Timer),
     /// A timer of the controllers.
     Controllers(sim_controllers::Timer),
     /// A timer of a user's component.
