@@ -1,1 +1,13 @@
-//! sim-scheduler (skeleton).
+//! kube-scheduler.
+pub mod cache;
+pub mod config;
+pub mod cycle;
+mod float;
+pub mod framework;
+pub mod node;
+pub mod plugins;
+pub mod pod;
+pub mod queue;
+pub mod resources;
+#[cfg(test)]
+mod testing;

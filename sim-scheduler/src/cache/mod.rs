@@ -1,0 +1,256 @@
+//! The scheduler's view of the cluster: nodes with their bound and assumed pods (`pkg/scheduler/backend/cache`).
+//!
+//! Upstream keeps a cache and copies what changed into a snapshot at the start of every cycle. A cycle is one instant
+//! here, so there is one copy; [`Cache::refresh`] does what the copying did beside: it fixes the order of the nodes and
+//! the number of nodes that have an image, which both lag behind the cache as upstream's do.
+
+mod images;
+mod tree;
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use sim_core::api::meta::Uid;
+use sim_core::api::object::Object;
+use smol_str::SmolStr;
+
+use crate::node::NodeInfo;
+use crate::pod::PodInfo;
+use images::Images;
+use tree::NodeTree;
+
+/// Index of a node in the cache. Slots are reused after a node and all its pods are gone.
+pub type Slot = u32;
+
+#[derive(Clone, Debug, Default)]
+struct Entry {
+    info: NodeInfo,
+    /// False while only pods refer to the node.
+    present: bool,
+    /// Present when the order was last fixed.
+    listed: bool,
+    dirty: bool,
+    zone: SmolStr,
+}
+
+#[derive(Clone, Debug)]
+struct PodState {
+    slot: Slot,
+    info: Arc<PodInfo>,
+    assumed: bool,
+}
+
+/// Nodes and pods.
+#[derive(Clone, Debug, Default)]
+pub struct Cache {
+    entries: Vec<Entry>,
+    free: Vec<Slot>,
+    by_name: FxHashMap<SmolStr, Slot>,
+    pods: FxHashMap<Uid, PodState>,
+    tree: NodeTree,
+    images: Images,
+    generation: u64,
+    dirty: Vec<Slot>,
+    order: Vec<Slot>,
+    position: Vec<u32>,
+    order_version: u64,
+    changes: Vec<Slot>,
+    changes_base: u64,
+}
+
+impl Cache {
+    /// Nodes that cycles see, in upstream's order: zone by zone in turns.
+    pub fn order(&self) -> &[Slot] {
+        &self.order
+    }
+
+    /// Rises whenever [`Cache::order`] changes.
+    pub fn order_version(&self) -> u64 {
+        self.order_version
+    }
+
+    /// A node by slot.
+    pub fn node(&self, slot: Slot) -> &NodeInfo {
+        &self.entries[slot as usize].info
+    }
+
+    /// Position of a node in the order.
+    pub fn position(&self, slot: Slot) -> Option<usize> {
+        self.position.get(slot as usize).filter(|at| **at != u32::MAX).map(|at| *at as usize)
+    }
+
+    /// Slot of a node that cycles see.
+    pub fn slot(&self, name: &str) -> Option<Slot> {
+        self.by_name.get(name).copied().filter(|slot| self.entries[*slot as usize].listed)
+    }
+
+    /// Nodes that changed since a mark, oldest first, some more than once, and the new mark. `None` if the mark is too
+    /// old: then every node may have changed.
+    pub fn changes_since(&self, mark: u64) -> (Option<&[Slot]>, u64) {
+        let end = self.changes_base + self.changes.len() as u64;
+        let slots = mark.checked_sub(self.changes_base).and_then(|from| self.changes.get(from as usize..));
+        (slots, end)
+    }
+
+    fn entry_of(&mut self, name: &SmolStr) -> Slot {
+        if let Some(slot) = self.by_name.get(name) {
+            return *slot;
+        }
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.entries.push(Entry::default());
+            self.entries.len() as Slot - 1
+        });
+        self.entries[slot as usize] = Entry::default();
+        self.entries[slot as usize].info.name = name.clone();
+        self.by_name.insert(name.clone(), slot);
+        slot
+    }
+
+    fn touch(&mut self, slot: Slot) {
+        self.generation += 1;
+        let entry = &mut self.entries[slot as usize];
+        entry.info.generation = self.generation;
+        if !entry.dirty {
+            entry.dirty = true;
+            self.dirty.push(slot);
+        }
+    }
+
+    /// A node joined or changed.
+    pub fn set_node(&mut self, object: &Object) {
+        let slot = self.entry_of(&object.meta.key.name);
+        let zone = tree::zone_of(&object.meta.labels);
+        let entry = &mut self.entries[slot as usize];
+        if !entry.present {
+            self.tree.add(&zone, slot);
+        } else if entry.zone != zone {
+            self.tree.remove(&entry.zone, slot);
+            self.tree.add(&zone, slot);
+        }
+        entry.present = true;
+        entry.zone = zone;
+        entry.info.set_object(object);
+        self.images.set(slot, object, &mut entry.info.images);
+        self.touch(slot);
+    }
+
+    /// A node left. Its pods stay known until they are gone, too.
+    pub fn remove_node(&mut self, name: &str) {
+        let Some(&slot) = self.by_name.get(name) else { return };
+        let entry = &mut self.entries[slot as usize];
+        if !entry.present {
+            return;
+        }
+        entry.present = false;
+        self.tree.remove(&entry.zone, slot);
+        self.images.clear(slot, &mut entry.info.images);
+        self.touch(slot);
+    }
+
+    /// A pod is bound to a node, or assumed to be.
+    fn place(&mut self, uid: Uid, info: Arc<PodInfo>, node: &SmolStr, assumed: bool) {
+        let slot = self.entry_of(node);
+        self.entries[slot as usize].info.add_pod(uid, info.clone());
+        self.pods.insert(uid, PodState { slot, info, assumed });
+        self.touch(slot);
+    }
+
+    fn displace(&mut self, uid: Uid) -> Option<PodState> {
+        let state = self.pods.remove(&uid)?;
+        self.entries[state.slot as usize].info.remove_pod(uid);
+        self.touch(state.slot);
+        Some(state)
+    }
+
+    /// A pod was seen on a node. An assumed pod is confirmed; one that was assumed elsewhere, or changed, moves.
+    pub fn set_pod(&mut self, uid: Uid, info: Arc<PodInfo>, node: &SmolStr) {
+        if let Some(state) = self.pods.get_mut(&uid) {
+            let same_place = self.entries[state.slot as usize].info.name == *node;
+            if same_place && Arc::ptr_eq(&state.info, &info) {
+                state.assumed = false;
+                return;
+            }
+            self.displace(uid);
+        }
+        self.place(uid, info, node, false);
+    }
+
+    /// A pod is gone. False if it was not known.
+    pub fn remove_pod(&mut self, uid: Uid) -> bool {
+        self.displace(uid).is_some()
+    }
+
+    /// Takes a place for a pod before its binding. False if the pod is known already.
+    // Upstream never expires assumed pods by default (`durationToExpireAssumedPod` is 0), so nothing here does.
+    pub fn assume(&mut self, uid: Uid, info: Arc<PodInfo>, node: &SmolStr) -> bool {
+        if self.pods.contains_key(&uid) {
+            return false;
+        }
+        self.place(uid, info, node, true);
+        true
+    }
+
+    /// Gives an assumed pod's place back. False if it is not assumed (any more).
+    pub fn forget(&mut self, uid: Uid) -> bool {
+        if !self.is_assumed(uid) {
+            return false;
+        }
+        self.displace(uid).is_some()
+    }
+
+    /// True while a pod is assumed and not yet seen on its node.
+    pub fn is_assumed(&self, uid: Uid) -> bool {
+        self.pods.get(&uid).is_some_and(|p| p.assumed)
+    }
+
+    /// Class of a known pod.
+    pub fn pod(&self, uid: Uid) -> Option<&Arc<PodInfo>> {
+        self.pods.get(&uid).map(|p| &p.info)
+    }
+
+    /// Makes the state of the cache what cycles see. To be called at the start of a cycle.
+    pub fn refresh(&mut self) {
+        if self.dirty.is_empty() {
+            return;
+        }
+        let mut membership_changed = false;
+        let dirty = std::mem::take(&mut self.dirty);
+        for &slot in &dirty {
+            let entry = &mut self.entries[slot as usize];
+            entry.dirty = false;
+            membership_changed |= entry.present != entry.listed;
+            entry.listed = entry.present;
+            self.images.count(&mut entry.info.images);
+            if !entry.present && entry.info.pods.is_empty() {
+                self.by_name.remove(&entry.info.name);
+                self.free.push(slot);
+            }
+        }
+        if membership_changed {
+            self.list();
+        }
+        self.changes.extend(&dirty);
+        // Allocation of the emptied list is kept for the next round.
+        self.dirty = dirty;
+        self.dirty.clear();
+        let keep = (4 * self.entries.len()).max(1024);
+        if self.changes.len() > 2 * keep {
+            let drop = self.changes.len() - keep;
+            self.changes.drain(..drop);
+            self.changes_base += drop as u64;
+        }
+    }
+
+    fn list(&mut self) {
+        self.order = self.tree.list();
+        self.order_version += 1;
+        self.position.clear();
+        self.position.resize(self.entries.len(), u32::MAX);
+        for (at, slot) in self.order.iter().enumerate() {
+            self.position[*slot as usize] = at as u32;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

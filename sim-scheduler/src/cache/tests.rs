@@ -1,0 +1,84 @@
+use super::*;
+use crate::testing::{node, pod};
+
+fn names(cache: &Cache) -> Vec<&str> {
+    cache.order().iter().map(|slot| cache.node(*slot).name.as_str()).collect()
+}
+
+#[test]
+fn nodes_come_zone_by_zone_in_turns() {
+    let mut cache = Cache::default();
+    for (name, zone) in [("a1", "a"), ("a2", "a"), ("b1", "b"), ("a3", "a"), ("x", "")] {
+        cache.set_node(&node(name).label("topology.kubernetes.io/zone", zone).build());
+    }
+    cache.refresh();
+    assert_eq!(names(&cache), ["a1", "b1", "x", "a2", "a3"]);
+
+    // A zone change alone does not change the order that cycles see; the next arrival does.
+    cache.set_node(&node("a3").label("topology.kubernetes.io/zone", "b").build());
+    cache.refresh();
+    assert_eq!(names(&cache), ["a1", "b1", "x", "a2", "a3"]);
+    cache.set_node(&node("n").build());
+    cache.refresh();
+    assert_eq!(names(&cache), ["a1", "b1", "x", "a2", "a3", "n"]);
+    cache.remove_node("a1");
+    cache.refresh();
+    assert_eq!(names(&cache), ["a2", "b1", "x", "a3", "n"]);
+}
+
+#[test]
+fn assumed_pods_take_room_until_forgotten_or_gone() {
+    let mut cache = Cache::default();
+    let mut classes = crate::pod::Classes::default();
+    let mut info = |cpu: &str| classes.of(&pod("p").cpu(cpu).build()).expect("a pod");
+    let (one, two) = (info("1"), info("2"));
+    cache.set_node(&node("n").cpu("4").build());
+    let used = |cache: &Cache| cache.node(0).requested.milli_cpu;
+
+    assert!(cache.assume(Uid(1), one.clone(), &"n".into()));
+    assert!(!cache.assume(Uid(1), one.clone(), &"n".into()));
+    assert_eq!(used(&cache), 1000);
+    assert!(cache.forget(Uid(1)));
+    assert_eq!(used(&cache), 0);
+
+    cache.assume(Uid(2), two.clone(), &"n".into());
+    cache.set_pod(Uid(2), two, &"n".into());
+    assert!(!cache.forget(Uid(2)), "a confirmed pod is not forgotten");
+    cache.set_pod(Uid(2), one.clone(), &"n".into());
+    assert_eq!(used(&cache), 1000, "a resized pod is counted anew");
+    cache.set_pod(Uid(2), one, &"elsewhere".into());
+    assert_eq!(used(&cache), 0);
+    cache.refresh();
+    assert_eq!(names(&cache), ["n"], "a node without an object is not listed");
+    assert!(cache.remove_pod(Uid(2)) && !cache.remove_pod(Uid(2)));
+}
+
+#[test]
+fn counts_of_images_lag_until_a_node_changes() {
+    let mut cache = Cache::default();
+    cache.set_node(&node("a").image("i:1", 100).build());
+    cache.refresh();
+    cache.set_node(&node("b").image("i:1", 999).build());
+    cache.refresh();
+    let seen = |cache: &Cache, slot| (cache.node(slot).images[0].nodes, cache.node(slot).images[0].size);
+    assert_eq!((seen(&cache, 0), seen(&cache, 1)), ((1, 100), (2, 100)));
+    cache.set_node(&node("a").image("i:1", 100).label("x", "y").build());
+    cache.refresh();
+    assert_eq!(seen(&cache, 0), (2, 100));
+}
+
+#[test]
+fn changes_are_told_once_and_old_marks_are_refused() {
+    let mut cache = Cache::default();
+    cache.set_node(&node("a").build());
+    cache.refresh();
+    let (_, mark) = cache.changes_since(0);
+    cache.set_node(&node("a").label("x", "y").build());
+    cache.refresh();
+    assert_eq!(cache.changes_since(mark).0, Some(&[0][..]));
+    for i in 0..5000 {
+        cache.set_node(&node("a").label("x", &i.to_string()).build());
+        cache.refresh();
+    }
+    assert_eq!(cache.changes_since(mark).0, None);
+}

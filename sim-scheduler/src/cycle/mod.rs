@@ -1,0 +1,144 @@
+//! One scheduling cycle: from a pod to a node (`schedule_one.go`, `schedulePod`).
+//!
+//! There are two ways through it. The plain one ([`plain`]) asks every plugin about every node, in upstream's order, and
+//! keeps everything that was said. The fast one ([`fast`]) keeps answers per pod class and node and only asks about
+//! nodes that changed. Both find the same node; a property test holds them to it.
+
+mod fast;
+mod plain;
+mod tournament;
+
+use rustc_hash::FxHashMap;
+use sim_core::api::meta::Uid;
+use sim_core::engine::random::Stream;
+use smol_str::SmolStr;
+use std::sync::Arc;
+
+pub use fast::{FastCycles, FastOutcome};
+pub use plain::{Evaluation, PluginScores, evaluate};
+
+use crate::cache::{Cache, Slot};
+use crate::framework::{Point, Profile, State};
+use crate::pod::PodInfo;
+
+/// How many nodes an attempt looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sampling {
+    /// As upstream: from 100 nodes on, until a share of them was found feasible. The number is
+    /// `percentageOfNodesToScore`, 0 for the adaptive default.
+    Percentage(i32),
+    /// All of them.
+    All,
+}
+
+impl Sampling {
+    /// How many feasible nodes end the search among so many nodes (`numFeasibleNodesToFind`).
+    pub fn enough(self, nodes: usize, profile: &Profile) -> usize {
+        let Sampling::Percentage(global) = self else { return nodes };
+        if profile.at(Point::Score).is_empty() {
+            return nodes.min(1);
+        }
+        if nodes < 100 {
+            return nodes;
+        }
+        let percentage = match profile.percentage_of_nodes_to_score.unwrap_or(global) {
+            0 => (50 - nodes as i64 / 125).max(5),
+            given => i64::from(given),
+        };
+        usize::try_from(nodes as i64 * percentage / 100).unwrap_or(0).clamp(100, nodes.max(100))
+    }
+}
+
+/// How one of the best nodes is chosen.
+#[derive(Clone, Debug)]
+pub enum TieBreak {
+    /// By one draw per decision: an index into the best nodes in the order of the cache.
+    // DIFFERS: upstream draws by reservoir, once per tied node; the distribution is the same, and one draw per decision
+    // keeps all ways through a cycle in step.
+    Random(Stream),
+    /// The one whose name sorts first: for conformance and studies.
+    LowestName,
+}
+
+/// State of all plugins for one cycle.
+pub struct CycleState {
+    states: Vec<State>,
+    skip_filter: Vec<bool>,
+    skip_score: Vec<bool>,
+}
+
+impl CycleState {
+    /// Fresh state for a pod.
+    pub fn new(profile: &Profile, pod: &PodInfo) -> CycleState {
+        CycleState {
+            states: (0..profile.len()).map(|i| profile.plugin(i).state(pod)).collect(),
+            skip_filter: vec![false; profile.len()],
+            skip_score: vec![false; profile.len()],
+        }
+    }
+
+    /// State of a plugin.
+    pub fn of(&self, plugin: usize) -> &State {
+        &self.states[plugin]
+    }
+
+    /// State of a plugin, to be changed.
+    pub fn of_mut(&mut self, plugin: usize) -> &mut State {
+        &mut self.states[plugin]
+    }
+}
+
+/// Pods that were promised a node and are not there yet (`status.nominatedNodeName`).
+#[derive(Clone, Debug, Default)]
+pub struct Nominator {
+    by_node: FxHashMap<SmolStr, Vec<(Uid, Arc<PodInfo>)>>,
+    by_pod: FxHashMap<Uid, SmolStr>,
+}
+
+impl Nominator {
+    /// Promises a node; an empty name takes the promise back.
+    pub fn nominate(&mut self, uid: Uid, info: &Arc<PodInfo>, node: &str) {
+        self.remove(uid);
+        if !node.is_empty() {
+            self.by_node.entry(SmolStr::new(node)).or_default().push((uid, info.clone()));
+            self.by_pod.insert(uid, SmolStr::new(node));
+        }
+    }
+
+    /// Takes a promise back.
+    pub fn remove(&mut self, uid: Uid) {
+        let Some(node) = self.by_pod.remove(&uid) else { return };
+        if let Some(pods) = self.by_node.get_mut(&node) {
+            pods.retain(|(u, _)| *u != uid);
+            if pods.is_empty() {
+                self.by_node.remove(&node);
+            }
+        }
+    }
+
+    /// True if nobody was promised anything.
+    pub fn is_empty(&self) -> bool {
+        self.by_pod.is_empty()
+    }
+
+    /// Pods that were promised a node.
+    pub fn on(&self, node: &str) -> &[(Uid, Arc<PodInfo>)] {
+        self.by_node.get(node).map_or(&[], Vec::as_slice)
+    }
+}
+
+impl TieBreak {
+    /// One of several slots, given in the order of the cache.
+    pub(crate) fn choose(&mut self, cluster: &Cache, best: &[Slot]) -> Option<Slot> {
+        match self {
+            TieBreak::Random(stream) => best.get(stream.below(best.len())).copied(),
+            TieBreak::LowestName => best.iter().copied().min_by(|a, b| {
+                let name = |slot: &Slot| &cluster.node(*slot).name;
+                name(a).cmp(name(b))
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,354 @@
+//! The plain way through a cycle: every plugin, every node, everything kept.
+
+use std::collections::BTreeSet;
+
+use sim_core::api::meta::Uid;
+use smol_str::{SmolStr, format_smolstr};
+
+use super::{CycleState, Nominator, Sampling};
+use crate::cache::Slot;
+use crate::framework::{Attempt, Code, Diagnosis, Normalize, Point, PreFiltered, Profile, Status};
+use crate::node::NodeInfo;
+
+/// Scores of one plugin, parallel to [`Evaluation::feasible`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginScores {
+    /// Plugin.
+    pub plugin: &'static str,
+    /// As it gave them.
+    pub raw: Vec<i64>,
+    /// Normalised and times its weight.
+    pub weighted: Vec<i64>,
+}
+
+/// Everything about one attempt.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Evaluation {
+    /// Names that PreFilter restricted the search to.
+    pub pre_filter_nodes: Option<BTreeSet<SmolStr>>,
+    /// Refusals.
+    pub diagnosis: Diagnosis,
+    /// Nodes that passed, in the order they were looked at.
+    pub feasible: Vec<Slot>,
+    /// True if the nominated node passed, and nothing else was looked at.
+    pub nominated_first: bool,
+    /// Scores, if there was a choice. Plugins that skipped are absent.
+    pub scores: Vec<PluginScores>,
+    /// Sum of the weighted scores, parallel to `feasible`.
+    pub totals: Vec<i64>,
+    /// Nodes of the highest total, in the order of the cache.
+    pub best: Vec<Slot>,
+    /// Where the next search starts.
+    pub next_start: usize,
+    /// Set if the attempt ended in an error.
+    pub error: Option<Status>,
+}
+
+impl Evaluation {
+    /// Nodes that were looked at.
+    pub fn evaluated(&self) -> usize {
+        self.feasible.len() + self.diagnosis.nodes.len()
+    }
+
+    /// The highest total, 0 without a choice.
+    pub fn score(&self) -> i64 {
+        self.totals.iter().copied().max().unwrap_or(0)
+    }
+}
+
+/// What a cycle works with beside the pod.
+pub(super) struct Search<'a> {
+    pub(super) profile: &'a Profile,
+    pub(super) attempt: Attempt<'a>,
+    pub(super) nominator: &'a Nominator,
+    pub(super) sampling: Sampling,
+    pub(super) start: usize,
+}
+
+/// Finds the best nodes for a pod. `start` is where the last search ended; the pod's own nominated node is tried first.
+pub fn evaluate(
+    profile: &Profile,
+    attempt: Attempt<'_>,
+    nominator: &Nominator,
+    sampling: Sampling,
+    start: usize,
+) -> (Evaluation, CycleState) {
+    let mut state = CycleState::new(profile, attempt.pod);
+    let search = Search { profile, attempt, nominator, sampling, start };
+    let mut out = Evaluation { next_start: start, ..Evaluation::default() };
+    search.run(&mut state, &mut out);
+    (out, state)
+}
+
+impl Search<'_> {
+    fn run(&self, state: &mut CycleState, out: &mut Evaluation) {
+        if !self.pre_filter(state, out) || out.error.is_some() {
+            return;
+        }
+        let cluster = self.attempt.cluster;
+        let nominated =
+            self.attempt.object.as_pod().map(|p| p.status.nominated_node_name.as_str()).unwrap_or("");
+        if let Some(slot) = cluster.slot(nominated) {
+            self.filter(state, &[slot], None, out);
+            // Upstream logs an error about the nominated node and goes on.
+            out.error = None;
+            out.nominated_first = !out.feasible.is_empty();
+        }
+        if !out.nominated_first {
+            let restricted: Vec<Slot>;
+            let nodes = match &out.pre_filter_nodes {
+                None => cluster.order(),
+                Some(names) => {
+                    // DIFFERS: upstream walks the set of names in random order; here it is the order of the cache.
+                    let in_set = |slot: &Slot| names.contains(&cluster.node(*slot).name);
+                    restricted = cluster.order().iter().copied().filter(in_set).collect();
+                    &restricted
+                }
+            };
+            let again = out.diagnosis.nodes.first().map(|(slot, _)| *slot);
+            self.filter(state, nodes, again, out);
+            out.next_start = (self.start + out.evaluated()) % cluster.order().len().max(1);
+        }
+        if out.error.is_none() {
+            self.score(state, out);
+        }
+    }
+
+    /// `RunPreFilterPlugins`. False if the pod was refused.
+    fn pre_filter(&self, state: &mut CycleState, out: &mut Evaluation) -> bool {
+        let mut with_nodes: BTreeSet<&'static str> = BTreeSet::new();
+        let mut refused: Option<Status> = None;
+        for &i in self.profile.at(Point::PreFilter) {
+            let plugin = self.profile.plugin(i);
+            match plugin.pre_filter(state.of_mut(i), &self.attempt) {
+                PreFiltered::Proceed => {}
+                PreFiltered::Skip => state.skip_filter[i] = true,
+                PreFiltered::Nodes(names) => {
+                    with_nodes.insert(plugin.name());
+                    let names = match out.pre_filter_nodes.take() {
+                        None => names,
+                        Some(old) => old.intersection(&names).cloned().collect(),
+                    };
+                    let empty = names.is_empty();
+                    out.pre_filter_nodes = Some(names);
+                    if empty {
+                        let names: Vec<_> = with_nodes.iter().copied().collect();
+                        let message = match names.as_slice() {
+                            [one] => format_smolstr!("node(s) didn't satisfy plugin {one}"),
+                            many => format_smolstr!(
+                                "node(s) didn't satisfy plugin(s) [{}] simultaneously",
+                                many.join(" ")
+                            ),
+                        };
+                        refused = Some(Status::new(Code::UnschedulableAndUnresolvable, message));
+                        break;
+                    }
+                }
+                PreFiltered::Refused(status) => {
+                    let status = status.by(plugin.name());
+                    if !status.code.is_rejected() {
+                        let text = format_smolstr!("running PreFilter plugin {:?}: {status}", plugin.name());
+                        out.error = Some(Status::error(text).by(plugin.name()));
+                        return false;
+                    }
+                    let stop = status.code == Code::UnschedulableAndUnresolvable;
+                    if stop {
+                        with_nodes.clear();
+                    }
+                    refused = Some(status);
+                    if stop {
+                        break;
+                    }
+                }
+            }
+        }
+        out.diagnosis.unschedulable_plugins = with_nodes.iter().map(|n| SmolStr::new_static(n)).collect();
+        if let Some(status) = refused {
+            out.diagnosis.blame(&status);
+            out.diagnosis.pre_filter = Some(status);
+            return false;
+        }
+        if out.pre_filter_nodes.is_some() {
+            let names: Vec<_> = with_nodes.into_iter().collect();
+            let text = format_smolstr!("node(s) didn't satisfy plugin(s) [{}]", names.join(" "));
+            out.diagnosis.absent = Some(Status::new(Code::UnschedulableAndUnresolvable, text));
+        }
+        true
+    }
+
+    /// `findNodesThatPassFilters`. `again` is a nominated node that was refused: it is looked at once more.
+    fn filter(&self, state: &CycleState, nodes: &[Slot], again: Option<Slot>, out: &mut Evaluation) {
+        let enough = self.sampling.enough(nodes.len(), self.profile);
+        for i in 0..nodes.len() {
+            let slot = nodes[(self.start + i) % nodes.len()];
+            if again == Some(slot) {
+                out.diagnosis.nodes.remove(0);
+            }
+            match self.filter_node(state, slot) {
+                // One more than enough ends the search; it does not count as looked at.
+                None if out.feasible.len() >= enough => break,
+                None => out.feasible.push(slot),
+                Some(status) if status.code == Code::Error => {
+                    out.error = Some(status);
+                    break;
+                }
+                Some(status) => {
+                    out.diagnosis.blame(&status);
+                    out.diagnosis.nodes.push((slot, status));
+                }
+            }
+        }
+    }
+
+    /// `RunFilterPluginsWithNominatedPods`: first as if pods of the same or higher priority that were promised the
+    /// node were there, then as it is.
+    fn filter_node(&self, state: &CycleState, slot: Slot) -> Option<Status> {
+        let node = self.attempt.cluster.node(slot);
+        let own: Uid = self.attempt.object.meta.uid;
+        let mut promised = self
+            .nominator
+            .on(&node.name)
+            .iter()
+            .filter(|(uid, info)| *uid != own && info.priority >= self.attempt.pod.priority)
+            .peekable();
+        if promised.peek().is_some() {
+            let mut crowded = node.clone();
+            for (uid, info) in promised {
+                crowded.add_pod(*uid, info.clone());
+            }
+            let status = self.filter_once(state, &crowded);
+            if status.is_some() {
+                return status;
+            }
+        }
+        self.filter_once(state, node)
+    }
+
+    fn filter_once(&self, state: &CycleState, node: &NodeInfo) -> Option<Status> {
+        for &i in self.profile.at(Point::Filter) {
+            if state.skip_filter[i] {
+                continue;
+            }
+            let plugin = self.profile.plugin(i);
+            let verdict = plugin.filter(state.of(i), self.attempt.pod, node);
+            let Some(status) = verdict.into_status(plugin.name()) else { continue };
+            if status.code.is_rejected() {
+                return Some(status);
+            }
+            let text = format_smolstr!("running {:?} filter plugin: {status}", plugin.name());
+            return Some(Status::error(text).by(plugin.name()));
+        }
+        None
+    }
+
+    /// `prioritizeNodes`.
+    fn score(&self, state: &mut CycleState, out: &mut Evaluation) {
+        if out.feasible.len() > 1 {
+            if let Err(error) = self.scores(state, out) {
+                out.error = Some(error);
+                return;
+            }
+        } else {
+            out.best = out.feasible.clone();
+            return;
+        }
+        out.totals = vec![0; out.feasible.len()];
+        for scores in &out.scores {
+            for (total, score) in out.totals.iter_mut().zip(&scores.weighted) {
+                *total += score;
+            }
+        }
+        let highest = out.score();
+        let best = out.feasible.iter().zip(&out.totals).filter(|(_, total)| **total == highest);
+        out.best = best.map(|(slot, _)| *slot).collect();
+        out.best.sort_by_key(|slot| self.attempt.cluster.position(*slot));
+    }
+
+    fn scores(&self, state: &mut CycleState, out: &mut Evaluation) -> Result<(), Status> {
+        if self.profile.at(Point::Score).is_empty() {
+            return Ok(());
+        }
+        pre_score(self.profile, &self.attempt, state, &out.feasible)?;
+        for &i in self.profile.at(Point::Score) {
+            if state.skip_score[i] {
+                continue;
+            }
+            let plugin = self.profile.plugin(i);
+            let mut raw = vec![0; out.feasible.len()];
+            plugin.score_all(
+                state.of(i),
+                self.attempt.pod,
+                self.attempt.cluster,
+                &out.feasible,
+                &mut raw,
+            );
+            let mut weighted = raw.clone();
+            match plugin.normalization() {
+                Normalize::Identity => {}
+                Normalize::ToMax => normalize_to_max(&mut weighted, false),
+                Normalize::ToMaxReversed => normalize_to_max(&mut weighted, true),
+                Normalize::Custom => {
+                    let status = plugin.normalize(state.of(i), self.attempt.pod, &mut weighted);
+                    if !status.is_success() {
+                        let text = format_smolstr!(
+                            "running Normalize on Score plugins: plugin {:?} failed with: {status}",
+                            plugin.name()
+                        );
+                        return Err(Status::error(text));
+                    }
+                }
+            }
+            for score in &mut weighted {
+                if !(0..=100).contains(score) {
+                    return Err(Status::error(format_smolstr!(
+                        "applying score defaultWeights on Score plugins: plugin {:?} returns an invalid score \
+                         {score}, it should in the range of [0, 100] after normalizing",
+                        plugin.name()
+                    )));
+                }
+                *score *= self.profile.weight(i);
+            }
+            out.scores.push(PluginScores { plugin: plugin.name(), raw, weighted });
+        }
+        Ok(())
+    }
+}
+
+/// `RunPreScorePlugins`.
+pub(super) fn pre_score(
+    profile: &Profile,
+    attempt: &Attempt<'_>,
+    state: &mut CycleState,
+    feasible: &[Slot],
+) -> Result<(), Status> {
+    for &i in profile.at(Point::PreScore) {
+        let plugin = profile.plugin(i);
+        let status = plugin.pre_score(state.of_mut(i), attempt, feasible);
+        match status.code {
+            Code::Success => {}
+            Code::Skip => state.skip_score[i] = true,
+            _ => {
+                let text = format_smolstr!("running PreScore plugin {:?}: {status}", plugin.name());
+                return Err(Status::error(text));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn normalize_to_max(scores: &mut [i64], reverse: bool) {
+    let max = scores.iter().copied().max().unwrap_or(0).max(0);
+    for score in scores {
+        *score = normalized(*score, max, reverse);
+    }
+}
+
+/// `DefaultNormalizeScore` of one score.
+pub(super) fn normalized(score: i64, max: i64, reverse: bool) -> i64 {
+    match (max, reverse) {
+        (0, true) => 100,
+        (0, false) => score,
+        (max, false) => score.wrapping_mul(100) / max,
+        (max, true) => 100 - score.wrapping_mul(100) / max,
+    }
+}

@@ -1,0 +1,331 @@
+//! Plugins of any type behind one object-safe face, so that a profile can hold them side by side.
+//!
+//! [`Registration`] remembers one function per extension point, each made for the plugin's own type: what a plugin
+//! implements is known when it is put together, and loops over nodes run inside, where calls are direct.
+
+use std::any::Any;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use sim_core::api::object::Object;
+
+use super::diagnosis::Diagnosis;
+use super::plugin::*;
+use super::status::{Status, Verdict};
+use super::waiting::Waiting;
+use super::wake::WakeSet;
+use crate::cache::{Cache, Slot};
+use crate::node::NodeInfo;
+use crate::pod::PodInfo;
+use crate::queue::QueuedPod;
+
+/// State of one plugin for one cycle.
+pub type State = Box<dyn Any + Send + Sync>;
+
+/// An extension point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[expect(missing_docs, reason = "the names are upstream's")]
+pub enum Point {
+    PreEnqueue,
+    QueueSort,
+    PreFilter,
+    Filter,
+    PostFilter,
+    PreScore,
+    Score,
+    Reserve,
+    Permit,
+    PreBind,
+    Bind,
+    PostBind,
+}
+
+impl Point {
+    /// All extension points.
+    pub const ALL: [Point; 12] = [
+        Point::PreEnqueue,
+        Point::QueueSort,
+        Point::PreFilter,
+        Point::Filter,
+        Point::PostFilter,
+        Point::PreScore,
+        Point::Score,
+        Point::Reserve,
+        Point::Permit,
+        Point::PreBind,
+        Point::Bind,
+        Point::PostBind,
+    ];
+}
+
+/// A plugin of some type. Made by [`plugin`]; methods for points that it does not have must not be called.
+#[expect(missing_docs, reason = "each method is the one of the trait it is named after")]
+pub trait AnyPlugin: Send + Sync {
+    fn name(&self) -> &'static str;
+    fn reads(&self) -> Reads;
+    fn wakes(&self) -> WakeSet;
+    fn points(&self) -> &BTreeSet<Point>;
+    fn normalization(&self) -> Normalize;
+    fn state(&self, pod: &PodInfo) -> State;
+    fn queue_key(&self, pod: &QueuedPod) -> SortKey;
+    fn pre_enqueue(&self, pod: &Object) -> Verdict;
+    fn pre_filter(&self, state: &mut State, attempt: &Attempt<'_>) -> PreFiltered;
+    fn filter(&self, state: &State, pod: &PodInfo, node: &NodeInfo) -> Verdict;
+    /// Clears the positions in `mask` whose nodes are refused. `slots` is parallel to `mask`.
+    fn filter_all(&self, state: &State, pod: &PodInfo, cluster: &Cache, slots: &[Slot], mask: &mut [bool]);
+    fn post_filter(&self, state: &State, attempt: &Attempt<'_>, diagnosis: &Diagnosis) -> PostFiltered;
+    fn pre_score(&self, state: &mut State, attempt: &Attempt<'_>, feasible: &[Slot]) -> Status;
+    /// Raw scores of the slots.
+    fn score_all(&self, state: &State, pod: &PodInfo, cluster: &Cache, slots: &[Slot], out: &mut [i64]);
+    fn normalize(&self, state: &State, pod: &PodInfo, scores: &mut [i64]) -> Status;
+    fn reserve(&self, state: &mut State, attempt: &Attempt<'_>, node: &str) -> Status;
+    fn unreserve(&self, state: &mut State, attempt: &Attempt<'_>, node: &str);
+    fn permit(&self, state: &mut State, attempt: &Attempt<'_>, node: &str, w: &mut Waiting) -> Permission;
+    fn pre_bind(&self, state: &mut State, attempt: &Attempt<'_>, node: &str) -> Status;
+    fn bind(&self, attempt: &Attempt<'_>, node: &str) -> Binding;
+    fn post_bind(&self, state: &mut State, attempt: &Attempt<'_>, node: &str);
+}
+
+type FilterAll<P> = fn(&P, &<P as Plugin>::Cycle, &PodInfo, &Cache, &[Slot], &mut [bool]);
+type ScoreAll<P> = fn(&P, &<P as Plugin>::Cycle, &PodInfo, &Cache, &[Slot], &mut [i64]);
+type PermitFn<P> = fn(&P, &mut <P as Plugin>::Cycle, &Attempt<'_>, &str, &mut Waiting) -> Permission;
+type NodeStep<P, R> = fn(&P, &mut <P as Plugin>::Cycle, &Attempt<'_>, &str) -> R;
+
+/// A plugin and the extension points it takes part in.
+pub struct Registration<P: Plugin> {
+    plugin: P,
+    points: BTreeSet<Point>,
+    queue_key: Option<fn(&P, &QueuedPod) -> SortKey>,
+    pre_enqueue: Option<fn(&P, &Object) -> Verdict>,
+    check: Option<fn(&P, &mut P::Cycle, &Attempt<'_>) -> PreFiltered>,
+    filter: Option<fn(&P, &P::Cycle, &PodInfo, &NodeInfo) -> Verdict>,
+    filter_all: Option<FilterAll<P>>,
+    post_filter: Option<fn(&P, &P::Cycle, &Attempt<'_>, &Diagnosis) -> PostFiltered>,
+    pre_score: Option<fn(&P, &mut P::Cycle, &Attempt<'_>, &[Slot]) -> Status>,
+    score_all: Option<ScoreAll<P>>,
+    normalization: Normalize,
+    normalize: Option<fn(&P, &P::Cycle, &PodInfo, &mut [i64]) -> Status>,
+    reserve: Option<NodeStep<P, Status>>,
+    unreserve: Option<NodeStep<P, ()>>,
+    permit: Option<PermitFn<P>>,
+    pre_bind: Option<NodeStep<P, Status>>,
+    bind: Option<fn(&P, &Attempt<'_>, &str) -> Binding>,
+    post_bind: Option<NodeStep<P, ()>>,
+}
+
+/// Starts to put a plugin together: name the extension points it implements, one after the other.
+///
+/// ```ignore
+/// profile.add(plugin(Headroom { percent: 20 }).filter());
+/// ```
+pub fn plugin<P: Plugin>(plugin: P) -> Registration<P> {
+    Registration {
+        plugin,
+        points: BTreeSet::new(),
+        queue_key: None,
+        pre_enqueue: None,
+        check: None,
+        filter: None,
+        filter_all: None,
+        post_filter: None,
+        pre_score: None,
+        score_all: None,
+        normalization: Normalize::Identity,
+        normalize: None,
+        reserve: None,
+        unreserve: None,
+        permit: None,
+        pre_bind: None,
+        bind: None,
+        post_bind: None,
+    }
+}
+
+fn filter_all<P: Filter>(
+    plugin: &P,
+    cycle: &P::Cycle,
+    pod: &PodInfo,
+    cluster: &Cache,
+    slots: &[Slot],
+    mask: &mut [bool],
+) {
+    for (slot, fits) in slots.iter().zip(mask) {
+        *fits = *fits && plugin.fits(cycle, pod, cluster.node(*slot));
+    }
+}
+
+fn score_all<P: Score>(
+    plugin: &P,
+    cycle: &P::Cycle,
+    pod: &PodInfo,
+    cluster: &Cache,
+    slots: &[Slot],
+    out: &mut [i64],
+) {
+    for (slot, score) in slots.iter().zip(out) {
+        *score = plugin.score(cycle, pod, cluster.node(*slot));
+    }
+}
+
+macro_rules! point {
+    ($(#[$doc:meta])* $method:ident, $point:ident: $bound:path, |$self:ident| $body:block) => {
+        $(#[$doc])*
+        #[must_use]
+        pub fn $method(mut $self) -> Self where P: $bound {
+            $self.points.insert(Point::$point);
+            $body
+            $self
+        }
+    };
+}
+
+impl<P: Plugin> Registration<P> {
+    point!(/// It orders the queue.
+        queue_sort, QueueSort: QueueSort, |self| { self.queue_key = Some(P::key); });
+    point!(/// It keeps pods out of the queue.
+        pre_enqueue, PreEnqueue: PreEnqueue, |self| { self.pre_enqueue = Some(P::pre_enqueue); });
+    point!(/// It looks at pods before the nodes.
+        pre_filter, PreFilter: PreFilter, |self| { self.check = Some(P::check); });
+    point!(/// It refuses nodes.
+        filter, Filter: Filter, |self| {
+            self.filter = Some(P::filter);
+            self.filter_all = Some(filter_all::<P>);
+        });
+    point!(/// It helps pods that fit nowhere.
+        post_filter, PostFilter: PostFilter, |self| { self.post_filter = Some(P::post_filter); });
+    point!(/// It looks at the feasible nodes before scoring.
+        pre_score, PreScore: PreScore, |self| { self.pre_score = Some(P::pre_score); });
+    point!(/// It rates nodes.
+        score, Score: Score, |self| {
+            self.score_all = Some(score_all::<P>);
+            self.normalization = P::NORMALIZE;
+        });
+    point!(/// It takes and gives back what pods use.
+        reserve, Reserve: Reserve, |self| {
+            self.reserve = Some(P::reserve);
+            self.unreserve = Some(P::unreserve);
+        });
+    point!(/// It has the last word before binding.
+        permit, Permit: Permit, |self| { self.permit = Some(P::permit); });
+    point!(/// It prepares bindings.
+        pre_bind, PreBind: PreBind, |self| { self.pre_bind = Some(P::pre_bind); });
+    point!(/// It binds.
+        bind, Bind: Bind, |self| { self.bind = Some(P::bind); });
+    point!(/// It hears of bindings.
+        post_bind, PostBind: PostBind, |self| { self.post_bind = Some(P::post_bind); });
+
+    /// It normalises its scores itself ([`Normalize::Custom`]).
+    #[must_use]
+    pub fn normalize_score(mut self) -> Self
+    where
+        P: NormalizeScore,
+    {
+        self.normalize = Some(P::normalize);
+        self
+    }
+
+    fn cycle<'a>(&self, state: &'a State) -> &'a P::Cycle {
+        state.downcast_ref().expect("the framework hands every plugin the state that it made")
+    }
+
+    fn cycle_mut<'a>(&self, state: &'a mut State) -> &'a mut P::Cycle {
+        state.downcast_mut().expect("the framework hands every plugin the state that it made")
+    }
+}
+
+impl<P: Plugin> From<Registration<P>> for Arc<dyn AnyPlugin> {
+    fn from(registration: Registration<P>) -> Self {
+        Arc::new(registration)
+    }
+}
+
+const ABSENT: &str = "profiles call a plugin only at points that it registered";
+
+impl<P: Plugin> AnyPlugin for Registration<P> {
+    fn name(&self) -> &'static str {
+        P::NAME
+    }
+
+    fn reads(&self) -> Reads {
+        P::READS
+    }
+
+    fn wakes(&self) -> WakeSet {
+        WakeSet::of(P::WAKES_ON)
+    }
+
+    fn points(&self) -> &BTreeSet<Point> {
+        &self.points
+    }
+
+    fn normalization(&self) -> Normalize {
+        self.normalization
+    }
+
+    fn state(&self, pod: &PodInfo) -> State {
+        Box::new(self.plugin.pre_filter(pod))
+    }
+
+    fn queue_key(&self, pod: &QueuedPod) -> SortKey {
+        self.queue_key.expect(ABSENT)(&self.plugin, pod)
+    }
+
+    fn pre_enqueue(&self, pod: &Object) -> Verdict {
+        self.pre_enqueue.expect(ABSENT)(&self.plugin, pod)
+    }
+
+    fn pre_filter(&self, state: &mut State, attempt: &Attempt<'_>) -> PreFiltered {
+        self.check.expect(ABSENT)(&self.plugin, self.cycle_mut(state), attempt)
+    }
+
+    fn filter(&self, state: &State, pod: &PodInfo, node: &NodeInfo) -> Verdict {
+        self.filter.expect(ABSENT)(&self.plugin, self.cycle(state), pod, node)
+    }
+
+    fn filter_all(&self, state: &State, pod: &PodInfo, cluster: &Cache, slots: &[Slot], mask: &mut [bool]) {
+        self.filter_all.expect(ABSENT)(&self.plugin, self.cycle(state), pod, cluster, slots, mask);
+    }
+
+    fn post_filter(&self, state: &State, attempt: &Attempt<'_>, diagnosis: &Diagnosis) -> PostFiltered {
+        self.post_filter.expect(ABSENT)(&self.plugin, self.cycle(state), attempt, diagnosis)
+    }
+
+    fn pre_score(&self, state: &mut State, attempt: &Attempt<'_>, feasible: &[Slot]) -> Status {
+        self.pre_score.expect(ABSENT)(&self.plugin, self.cycle_mut(state), attempt, feasible)
+    }
+
+    fn score_all(&self, state: &State, pod: &PodInfo, cluster: &Cache, slots: &[Slot], out: &mut [i64]) {
+        self.score_all.expect(ABSENT)(&self.plugin, self.cycle(state), pod, cluster, slots, out);
+    }
+
+    fn normalize(&self, state: &State, pod: &PodInfo, scores: &mut [i64]) -> Status {
+        match self.normalize {
+            Some(normalize) => normalize(&self.plugin, self.cycle(state), pod, scores),
+            None => Status::success(),
+        }
+    }
+
+    fn reserve(&self, state: &mut State, attempt: &Attempt<'_>, node: &str) -> Status {
+        self.reserve.expect(ABSENT)(&self.plugin, self.cycle_mut(state), attempt, node)
+    }
+
+    fn unreserve(&self, state: &mut State, attempt: &Attempt<'_>, node: &str) {
+        self.unreserve.expect(ABSENT)(&self.plugin, self.cycle_mut(state), attempt, node);
+    }
+
+    fn permit(&self, state: &mut State, attempt: &Attempt<'_>, node: &str, w: &mut Waiting) -> Permission {
+        self.permit.expect(ABSENT)(&self.plugin, self.cycle_mut(state), attempt, node, w)
+    }
+
+    fn pre_bind(&self, state: &mut State, attempt: &Attempt<'_>, node: &str) -> Status {
+        self.pre_bind.expect(ABSENT)(&self.plugin, self.cycle_mut(state), attempt, node)
+    }
+
+    fn bind(&self, attempt: &Attempt<'_>, node: &str) -> Binding {
+        self.bind.expect(ABSENT)(&self.plugin, attempt, node)
+    }
+
+    fn post_bind(&self, state: &mut State, attempt: &Attempt<'_>, node: &str) {
+        self.post_bind.expect(ABSENT)(&self.plugin, self.cycle_mut(state), attempt, node);
+    }
+}

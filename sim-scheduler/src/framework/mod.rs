@@ -1,0 +1,19 @@
+//! The scheduling framework: extension points, statuses, profiles (`pkg/scheduler/framework`).
+
+mod diagnosis;
+mod erased;
+mod plugin;
+mod profile;
+mod registry;
+mod status;
+mod waiting;
+mod wake;
+
+pub use diagnosis::Diagnosis;
+pub use erased::{AnyPlugin, Point, Registration, State, plugin};
+pub use plugin::*;
+pub use profile::{Plugins, PluginSet, Profile, ProfileError, Weighted};
+pub use registry::{Factory, Registry};
+pub use status::{Code, Fits, Rejected, Status, Unresolvable, Verdict};
+pub use waiting::{Waiting, WaitingPod};
+pub use wake::{Wake, WakeSet};

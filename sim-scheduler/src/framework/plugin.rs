@@ -1,0 +1,219 @@
+//! One trait per extension point. A plugin implements [`Plugin`] and those of the others that it has something to say
+//! at; [`plugin`](super::plugin()) then puts it together, one word per extension point.
+
+use std::collections::BTreeSet;
+
+use sim_core::api::object::Object;
+use sim_core::api::request::Request;
+use sim_core::time::{Span, Time};
+use smol_str::SmolStr;
+
+use super::diagnosis::Diagnosis;
+use super::status::{Status, Verdict};
+use super::waiting::Waiting;
+use super::wake::Wake;
+use crate::cache::{Cache, Slot};
+use crate::node::NodeInfo;
+use crate::pod::PodInfo;
+use crate::queue::QueuedPod;
+
+/// What a plugin's verdicts and scores depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// Only the pod's class, the one node that is asked about, and the number of nodes. Answers are then kept per class
+    /// and node until the node changes.
+    NodeLocal,
+    /// Anything.
+    Cluster,
+}
+
+/// What every plugin has.
+pub trait Plugin: Send + Sync + Sized + 'static {
+    /// Its name, as in a configuration.
+    const NAME: &'static str;
+    /// What it looks at. The safe answer is the default.
+    const READS: Reads = Reads::Cluster;
+    /// Which events may make a pod schedulable that this plugin refused.
+    const WAKES_ON: &'static [Wake] = Wake::ALL;
+    /// What it keeps for one pod through one cycle.
+    type Cycle: Send + Sync + 'static;
+
+    /// Makes its state for a cycle, before anything else is asked.
+    fn pre_filter(&self, pod: &PodInfo) -> Self::Cycle;
+}
+
+/// One attempt to place one pod.
+#[derive(Clone, Copy)]
+pub struct Attempt<'a> {
+    /// The pod's class.
+    pub pod: &'a PodInfo,
+    /// The pod itself.
+    pub object: &'a Object,
+    /// The cluster as this cycle sees it.
+    pub cluster: &'a Cache,
+    /// The instant.
+    pub now: Time,
+}
+
+/// Place of a pod in the active queue; the smallest is next.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SortKey {
+    /// First criterion, e.g. the negated priority.
+    pub rank: i64,
+    /// Second criterion.
+    pub time: Time,
+    /// Third criterion, e.g. the name of a gang.
+    pub group: SmolStr,
+}
+
+/// Orders the active queue. A profile has exactly one, and all profiles the same.
+// DIFFERS: upstream asks for a comparison of two pods; a key serves the same orders and a queue that can be cloned.
+pub trait QueueSort: Plugin {
+    /// Where the pod belongs.
+    fn key(&self, pod: &QueuedPod) -> SortKey;
+}
+
+/// Keeps pods out of the active queue.
+pub trait PreEnqueue: Plugin {
+    /// May the pod be tried at all?
+    fn pre_enqueue(&self, pod: &Object) -> Verdict;
+}
+
+/// Outcome of [`PreFilter::check`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PreFiltered {
+    /// Go on with all nodes.
+    Proceed,
+    /// Nothing to do: the plugin's filter is not asked.
+    Skip,
+    /// Only these nodes come into question.
+    Nodes(BTreeSet<SmolStr>),
+    /// No node does, or an error.
+    Refused(Status),
+}
+
+/// Looks at the pod before the nodes.
+pub trait PreFilter: Plugin {
+    /// Checks the pod, may complete the cycle's state.
+    fn check(&self, cycle: &mut Self::Cycle, attempt: &Attempt<'_>) -> PreFiltered;
+}
+
+/// Decides about nodes one by one.
+pub trait Filter: Plugin {
+    /// May the pod run on this node?
+    fn filter(&self, cycle: &Self::Cycle, pod: &PodInfo, node: &NodeInfo) -> Verdict;
+
+    /// The same as a yes or no. Worth writing where making up reasons costs; must agree with [`Filter::filter`].
+    fn fits(&self, cycle: &Self::Cycle, pod: &PodInfo, node: &NodeInfo) -> bool {
+        self.filter(cycle, pod, node).fits()
+    }
+}
+
+/// Outcome of [`PostFilter::post_filter`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PostFiltered {
+    /// Success stops further plugins; the message goes to the end of the pod's.
+    pub status: Status,
+    /// New `status.nominatedNodeName`; empty clears it, `None` leaves it.
+    pub nominated_node: Option<SmolStr>,
+}
+
+/// Helps a pod that fits nowhere.
+pub trait PostFilter: Plugin {
+    /// Tries to make room for a later attempt.
+    fn post_filter(&self, cycle: &Self::Cycle, attempt: &Attempt<'_>, diagnosis: &Diagnosis) -> PostFiltered;
+}
+
+/// Looks at the feasible nodes before scoring (only if there are several).
+pub trait PreScore: Plugin {
+    /// May complete the cycle's state. `Skip` leaves the plugin's score out.
+    fn pre_score(&self, cycle: &mut Self::Cycle, attempt: &Attempt<'_>, feasible: &[Slot]) -> Status;
+}
+
+/// How raw scores become scores of 0 to 100.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Normalize {
+    /// They are.
+    Identity,
+    /// In proportion to the highest (`DefaultNormalizeScore`): 0 for all if that is 0.
+    ToMax,
+    /// The same, lowest best: 100 for all if the highest is 0.
+    ToMaxReversed,
+    /// By [`NormalizeScore`].
+    Custom,
+}
+
+/// Rates feasible nodes.
+pub trait Score: Plugin {
+    /// What is done with the raw scores.
+    const NORMALIZE: Normalize = Normalize::Identity;
+
+    /// Raw score of a node, higher is better unless reversed.
+    fn score(&self, cycle: &Self::Cycle, pod: &PodInfo, node: &NodeInfo) -> i64;
+}
+
+/// A normalisation of one's own ([`Normalize::Custom`]).
+pub trait NormalizeScore: Score {
+    /// Turns the raw scores of all feasible nodes into 0 to 100.
+    fn normalize(&self, cycle: &Self::Cycle, pod: &PodInfo, scores: &mut [i64]) -> Status;
+}
+
+/// Takes and gives back what the pod will use, beside the node's own resources.
+pub trait Reserve: Plugin {
+    /// A node was chosen.
+    fn reserve(&self, cycle: &mut Self::Cycle, attempt: &Attempt<'_>, node: &str) -> Status;
+    /// The choice was dropped. Called for all plugins, in reverse order, even if `reserve` was not.
+    fn unreserve(&self, cycle: &mut Self::Cycle, attempt: &Attempt<'_>, node: &str);
+}
+
+/// Outcome of [`Permit::permit`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Permission {
+    /// Go ahead.
+    Allow,
+    /// Wait to be allowed (see [`Waiting`]), at most so long.
+    Wait(Span),
+    /// No.
+    Reject(Status),
+}
+
+/// Has the last word before binding.
+pub trait Permit: Plugin {
+    /// May the pod be bound? `waiting` are the pods that wait for a permission, to be allowed or rejected with it.
+    fn permit(
+        &self,
+        cycle: &mut Self::Cycle,
+        attempt: &Attempt<'_>,
+        node: &str,
+        waiting: &mut Waiting,
+    ) -> Permission;
+}
+
+/// Prepares the binding.
+pub trait PreBind: Plugin {
+    /// Does what must be done before.
+    fn pre_bind(&self, cycle: &mut Self::Cycle, attempt: &Attempt<'_>, node: &str) -> Status;
+}
+
+/// Outcome of [`Bind::bind`].
+#[derive(Clone, Debug)]
+pub enum Binding {
+    /// The next plugin shall do it.
+    Skip,
+    /// This request does it; its answer decides.
+    Send(Request),
+    /// It cannot be done.
+    Failed(Status),
+}
+
+/// Binds the pod.
+pub trait Bind: Plugin {
+    /// Says how.
+    fn bind(&self, attempt: &Attempt<'_>, node: &str) -> Binding;
+}
+
+/// Hears of successful bindings.
+pub trait PostBind: Plugin {
+    /// The pod is bound.
+    fn post_bind(&self, cycle: &mut Self::Cycle, attempt: &Attempt<'_>, node: &str);
+}

@@ -1,0 +1,66 @@
+//! The in-tree plugins, under upstream's names (`pkg/scheduler/framework/plugins`).
+
+pub mod default_binder;
+pub mod image_locality;
+pub mod node_affinity;
+pub mod node_name;
+pub mod node_ports;
+pub mod node_resources_balanced_allocation;
+pub mod node_resources_fit;
+pub mod node_unschedulable;
+pub mod priority_sort;
+mod resource_scoring;
+pub mod scheduling_gates;
+mod selector;
+pub mod taint_toleration;
+mod tolerations;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::framework::{Registry, plugin};
+
+/// Plugin arguments of some type; null and the type meta (`apiVersion`, `kind`) are allowed for.
+fn args<T: DeserializeOwned + Default>(value: &Value) -> Result<T, String> {
+    let mut value = value.clone();
+    match &mut value {
+        Value::Null => return Ok(T::default()),
+        Value::Object(fields) => {
+            fields.remove("apiVersion");
+            fields.remove("kind");
+        }
+        _ => {}
+    }
+    serde_json::from_value(value).map_err(|e| e.to_string())
+}
+
+pub(crate) fn register(registry: &mut Registry) {
+    registry
+        .register("SchedulingGates", |_| Ok(plugin(scheduling_gates::SchedulingGates).pre_enqueue().into()));
+    registry.register("PrioritySort", |_| Ok(plugin(priority_sort::PrioritySort).queue_sort().into()));
+    registry.register("NodeUnschedulable", |_| {
+        Ok(plugin(node_unschedulable::NodeUnschedulable).filter().into())
+    });
+    registry.register("NodeName", |_| Ok(plugin(node_name::NodeName).filter().into()));
+    registry.register("TaintToleration", |_| {
+        Ok(plugin(taint_toleration::TaintToleration).filter().score().into())
+    });
+    registry.register("NodeAffinity", |value| {
+        let made = node_affinity::NodeAffinity::new(&args(value)?)?;
+        Ok(plugin(made).pre_filter().filter().pre_score().score().into())
+    });
+    registry
+        .register("NodePorts", |_| Ok(plugin(node_ports::NodePorts).pre_filter().filter().into()));
+    registry.register("NodeResourcesFit", |value| {
+        let made = node_resources_fit::NodeResourcesFit::new(args(value)?)?;
+        Ok(plugin(made).filter().score().into())
+    });
+    registry.register("NodeResourcesBalancedAllocation", |value| {
+        let made = node_resources_balanced_allocation::BalancedAllocation::new(args(value)?);
+        Ok(plugin(made).pre_score().score().into())
+    });
+    registry.register("ImageLocality", |_| {
+        Ok(plugin(image_locality::ImageLocality).pre_score().score().into())
+    });
+    registry.register("DefaultBinder", |_| Ok(plugin(default_binder::DefaultBinder).bind().into()));
+}

@@ -1,0 +1,318 @@
+//! `NodeResourcesFit`: a node must have what the pod asks for; it is rated by how full it would be.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use smallvec::SmallVec;
+use smol_str::{SmolStr, format_smolstr};
+
+use super::resource_scoring::{Asked, ResourceSpec, asked, default_resources, defaulted};
+use crate::float::rounded_quotient;
+use crate::framework::{Code, Filter, Fits, Plugin, Reads, Score, Status, Verdict, Wake};
+use crate::node::NodeInfo;
+use crate::pod::PodInfo;
+use crate::resources::is_extended;
+
+/// `NodeResourcesFitArgs`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct NodeResourcesFitArgs {
+    /// Extended resources that the filter leaves alone.
+    pub ignored_resources: BTreeSet<SmolStr>,
+    /// Prefixes (before the `/`) of extended resources that the filter leaves alone.
+    pub ignored_resource_groups: BTreeSet<SmolStr>,
+    /// How nodes are rated; `LeastAllocated` over CPU and memory if absent.
+    pub scoring_strategy: Option<ScoringStrategy>,
+}
+
+/// `ScoringStrategy`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct ScoringStrategy {
+    /// Which.
+    #[serde(rename = "type")]
+    pub kind: StrategyType,
+    /// Resources that count, with weights.
+    #[serde(default)]
+    pub resources: Vec<ResourceSpec>,
+    /// Shape for `RequestedToCapacityRatio`.
+    #[serde(default)]
+    pub requested_to_capacity_ratio: Option<RequestedToCapacityRatio>,
+}
+
+/// `ScoringStrategyType`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum StrategyType {
+    /// Emptier is better.
+    LeastAllocated,
+    /// Fuller is better.
+    MostAllocated,
+    /// By a curve over the use in percent.
+    RequestedToCapacityRatio,
+}
+
+/// `RequestedToCapacityRatioParam`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RequestedToCapacityRatio {
+    /// Points of the curve, by rising utilization.
+    pub shape: Vec<ShapePoint>,
+}
+
+/// `UtilizationShapePoint`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShapePoint {
+    /// Percent, 0 to 100.
+    #[serde(default)]
+    pub utilization: i64,
+    /// 0 to 10.
+    #[serde(default)]
+    pub score: i64,
+}
+
+/// The plugin.
+#[derive(Clone, Debug)]
+pub struct NodeResourcesFit {
+    ignored: BTreeSet<SmolStr>,
+    ignored_groups: BTreeSet<SmolStr>,
+    strategy: StrategyType,
+    resources: Vec<ResourceSpec>,
+    /// The curve, with scores of 0 to 100.
+    shape: Vec<(i64, i64)>,
+}
+
+impl NodeResourcesFit {
+    /// The plugin with arguments.
+    ///
+    /// # Errors
+    /// A strategy by curve without points.
+    pub fn new(args: NodeResourcesFitArgs) -> Result<NodeResourcesFit, String> {
+        let strategy = args.scoring_strategy.unwrap_or_else(|| ScoringStrategy {
+            kind: StrategyType::LeastAllocated,
+            resources: default_resources(),
+            requested_to_capacity_ratio: None,
+        });
+        let shape: Vec<(i64, i64)> = strategy
+            .requested_to_capacity_ratio
+            .iter()
+            .flat_map(|ratio| &ratio.shape)
+            .map(|point| (point.utilization, point.score * 10))
+            .collect();
+        if strategy.kind == StrategyType::RequestedToCapacityRatio && shape.is_empty() {
+            return Err("scoringStrategy.requestedToCapacityRatio.shape: Required value: at least one point must be \
+                        specified"
+                .to_owned());
+        }
+        Ok(NodeResourcesFit {
+            ignored: args.ignored_resources,
+            ignored_groups: args.ignored_resource_groups,
+            strategy: strategy.kind,
+            resources: defaulted(strategy.resources),
+            shape,
+        })
+    }
+
+    fn ignores(&self, name: &str) -> bool {
+        if self.ignored.is_empty() && self.ignored_groups.is_empty() {
+            return false;
+        }
+        let group = name.split('/').next().unwrap_or(name);
+        is_extended(name) && (self.ignored.contains(name) || self.ignored_groups.contains(group))
+    }
+
+    /// Calls back for everything that is short, with the reason and whether the node is too small even when empty.
+    fn shortages(&self, pod: &PodInfo, node: &NodeInfo, mut short: impl FnMut(Shortage<'_>)) {
+        if node.pods.len() as i64 + 1 > node.allocatable.pods {
+            short(Shortage { resource: None, unresolvable: false });
+        }
+        let (asked, free, used) = (&pod.requests, &node.allocatable, &node.requested);
+        let mut check = |name, asked: i64, allocatable: i64, used: i64| {
+            if asked > 0 && asked > allocatable.wrapping_sub(used) {
+                short(Shortage { resource: Some(name), unresolvable: asked > allocatable });
+            }
+        };
+        check("cpu", asked.milli_cpu, free.milli_cpu, used.milli_cpu);
+        check("memory", asked.memory, free.memory, used.memory);
+        check("ephemeral-storage", asked.ephemeral_storage, free.ephemeral_storage, used.ephemeral_storage);
+        for (name, amount) in &asked.scalars {
+            if !self.ignores(name) {
+                check(name, *amount, free.scalar(name), used.scalar(name));
+            }
+        }
+    }
+}
+
+struct Shortage<'a> {
+    /// `None`: too many pods.
+    resource: Option<&'a str>,
+    unresolvable: bool,
+}
+
+impl Plugin for NodeResourcesFit {
+    const NAME: &'static str = "NodeResourcesFit";
+    const READS: Reads = Reads::NodeLocal;
+    const WAKES_ON: &'static [Wake] = &[
+        Wake::PodDeleted,
+        Wake::PodScaledDown,
+        Wake::OwnScaledDown,
+        Wake::NodeAdded,
+        Wake::NodeAllocatable,
+    ];
+    /// The resources that count for the score.
+    type Cycle = SmallVec<[Asked; 2]>;
+
+    fn pre_filter(&self, pod: &PodInfo) -> Self::Cycle {
+        asked(&self.resources, &pod.scored_requests)
+    }
+}
+
+impl Filter for NodeResourcesFit {
+    fn filter(&self, _: &Self::Cycle, pod: &PodInfo, node: &NodeInfo) -> Verdict {
+        let mut status = Status { code: Code::Unschedulable, ..Status::default() };
+        self.shortages(pod, node, |shortage| {
+            status.reasons.push(match shortage.resource {
+                None => SmolStr::new_static("Too many pods"),
+                Some(name) => format_smolstr!("Insufficient {name}"),
+            });
+            if shortage.unresolvable {
+                status.code = Code::UnschedulableAndUnresolvable;
+            }
+        });
+        if status.reasons.is_empty() { Fits } else { Verdict::because(status) }
+    }
+
+    fn fits(&self, _: &Self::Cycle, pod: &PodInfo, node: &NodeInfo) -> bool {
+        let mut fits = true;
+        self.shortages(pod, node, |_| fits = false);
+        fits
+    }
+}
+
+impl Score for NodeResourcesFit {
+    fn score(&self, asked: &Self::Cycle, _: &PodInfo, node: &NodeInfo) -> i64 {
+        let (mut sum, mut weights) = (0_i64, 0_i64);
+        for resource in asked {
+            let (requested, allocatable) = resource.on(node, true);
+            if allocatable == 0 {
+                continue;
+            }
+            let score = match self.strategy {
+                StrategyType::LeastAllocated if requested > allocatable => 0,
+                StrategyType::LeastAllocated => (allocatable - requested).wrapping_mul(100) / allocatable,
+                StrategyType::MostAllocated => requested.min(allocatable).wrapping_mul(100) / allocatable,
+                StrategyType::RequestedToCapacityRatio => {
+                    let percent =
+                        if requested > allocatable { 100 } else { requested.wrapping_mul(100) / allocatable };
+                    match broken_line(&self.shape, percent) {
+                        score if score <= 0 => continue,
+                        score => score,
+                    }
+                }
+            };
+            sum = sum.wrapping_add(score.wrapping_mul(resource.weight));
+            weights = weights.wrapping_add(resource.weight);
+        }
+        match (weights, self.strategy) {
+            (0, _) => 0,
+            (_, StrategyType::RequestedToCapacityRatio) => rounded_quotient(sum, weights),
+            _ => sum.wrapping_div(weights),
+        }
+    }
+}
+
+/// `BuildBrokenLinearFunction`: the curve through the points, flat outside.
+fn broken_line(shape: &[(i64, i64)], at: i64) -> i64 {
+    let mut previous: Option<(i64, i64)> = None;
+    for &(x, y) in shape {
+        if at <= x {
+            return match previous {
+                Some((x0, y0)) if x != x0 => y0 + (y - y0) * (at - x0) / (x - x0),
+                _ => y,
+            };
+        }
+        previous = Some((x, y));
+    }
+    previous.map_or(0, |(_, y)| y)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{node, pod};
+    use serde_json::json;
+    use sim_core::api::meta::Uid;
+    use std::sync::Arc;
+
+    fn plugin(args: serde_json::Value) -> NodeResourcesFit {
+        NodeResourcesFit::new(serde_json::from_value(args).expect("arguments")).expect("a plugin")
+    }
+
+    #[test]
+    fn all_shortages_are_told() {
+        let fit = plugin(json!({"ignoredResourceGroups": ["skip.me"]}));
+        let mut node = node("n").cpu("2").memory("1Gi").allocatable("x.io/gpu", "1").info();
+        node.add_pod(Uid(1), Arc::new(pod("q").cpu("1").info()));
+        for (p, code, reasons) in [
+            (pod("p").cpu("1"), None, ""),
+            (pod("p").cpu("1500m"), Some(Code::Unschedulable), "Insufficient cpu"),
+            (
+                pod("p").cpu("3").memory("2Gi").request("x.io/gpu", "2"),
+                Some(Code::UnschedulableAndUnresolvable),
+                "Insufficient cpu, Insufficient memory, Insufficient x.io/gpu",
+            ),
+            (pod("p").request("skip.me/a", "2"), None, ""),
+            (
+                pod("p").request("ephemeral-storage", "1"),
+                Some(Code::UnschedulableAndUnresolvable),
+                "Insufficient ephemeral-storage",
+            ),
+        ] {
+            let info = p.info();
+            let cycle = fit.pre_filter(&info);
+            let status = fit.filter(&cycle, &info, &node).into_status("NodeResourcesFit");
+            assert_eq!(status.as_ref().map(|s| s.code), code, "{reasons}");
+            assert_eq!(status.map(|s| s.message()).unwrap_or_default(), reasons);
+            assert_eq!(fit.fits(&cycle, &info, &node), code.is_none());
+        }
+        node.allocatable.pods = 1;
+        let info = pod("p").info();
+        let status = fit.filter(&fit.pre_filter(&info), &info, &node).into_status("NodeResourcesFit");
+        assert_eq!(status.map(|s| s.message()).as_deref(), Some("Too many pods"));
+    }
+
+    #[test]
+    fn strategies() {
+        let shape = json!([{"utilization": 0, "score": 0}, {"utilization": 100, "score": 10}]);
+        let node = node("n").cpu("4").memory("8Gi").info();
+        let info = pod("p").cpu("1").memory("4Gi").info();
+        for (strategy, score) in [
+            (json!({"type": "LeastAllocated"}), 62),
+            (json!({"type": "MostAllocated"}), 37),
+            (
+                json!({"type": "MostAllocated", "resources": [{"name": "cpu", "weight": 3}, {"name": "memory"}]}),
+                31,
+            ),
+            (
+                json!({"type": "RequestedToCapacityRatio", "requestedToCapacityRatio": {"shape": shape}}),
+                38,
+            ),
+        ] {
+            let fit = plugin(json!({"scoringStrategy": strategy}));
+            assert_eq!(fit.score(&fit.pre_filter(&info), &info, &node), score, "{strategy}");
+        }
+        assert!(NodeResourcesFit::new(NodeResourcesFitArgs {
+            scoring_strategy: serde_json::from_value(json!({"type": "RequestedToCapacityRatio"})).ok(),
+            ..NodeResourcesFitArgs::default()
+        })
+        .is_err());
+    }
+
+    #[test]
+    fn curves_are_flat_outside() {
+        let shape = [(10, 100), (50, 20), (60, 20)];
+        for (at, want) in [(0, 100), (10, 100), (30, 60), (50, 20), (55, 20), (100, 20)] {
+            assert_eq!(broken_line(&shape, at), want, "{at}");
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! `SchedulingGates`: pods with gates wait until all are taken away.
+
+use sim_core::api::object::Object;
+use smol_str::format_smolstr;
+
+use crate::framework::{Code, Fits, Plugin, PreEnqueue, Reads, Status, Verdict, Wake};
+use crate::pod::PodInfo;
+
+/// The plugin.
+#[derive(Clone, Copy, Debug)]
+pub struct SchedulingGates;
+
+impl Plugin for SchedulingGates {
+    const NAME: &'static str = "SchedulingGates";
+    const READS: Reads = Reads::NodeLocal;
+    const WAKES_ON: &'static [Wake] = &[Wake::OwnGatesEliminated];
+    type Cycle = ();
+    fn pre_filter(&self, _: &PodInfo) {}
+}
+
+impl PreEnqueue for SchedulingGates {
+    fn pre_enqueue(&self, pod: &Object) -> Verdict {
+        let gates = pod.as_pod().and_then(|p| p.spec.scheduling_gates.as_deref()).unwrap_or(&[]);
+        if gates.is_empty() {
+            return Fits;
+        }
+        let names: Vec<&str> = gates.iter().map(|g| g.name.as_str()).collect();
+        let reason = format_smolstr!("waiting for scheduling gates: [{}]", names.join(" "));
+        Verdict::because(Status::new(Code::UnschedulableAndUnresolvable, reason))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::pod;
+    use serde_json::json;
+
+    #[test]
+    fn gates_are_named_in_the_order_of_the_spec() {
+        let gated = pod("p").with("schedulingGates", json!([{"name": "b"}, {"name": "a/x"}])).build();
+        let status = SchedulingGates.pre_enqueue(&gated).into_status("SchedulingGates").expect("gated");
+        assert_eq!(status.message(), "waiting for scheduling gates: [b a/x]");
+        assert_eq!(SchedulingGates.pre_enqueue(&pod("p").build()), Fits);
+    }
+}
