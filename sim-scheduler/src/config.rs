@@ -175,6 +175,9 @@ impl SchedulerConfig {
 
     /// First and longest back-off of a pod.
     pub fn backoff(&self) -> (Span, Span) {
-        (secs(self.pod_initial_backoff_seconds.unwrap_or(1)), secs(self.pod_max_backoff_seconds.unwrap_or(10)))
+        (
+            secs(self.pod_initial_backoff_seconds.unwrap_or(1)),
+            secs(self.pod_max_backoff_seconds.unwrap_or(10)),
+        )
     }
 }

@@ -2,48 +2,14 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::api::core::v1::{NodeSpec, Taint};
 use sim_core::api::meta::{Labels, Uid};
 use sim_core::api::object::Object;
+use sim_core::helpers::ports::HostPorts;
 use smol_str::SmolStr;
 
-use crate::pod::{HostPort, PodInfo};
+use crate::pod::PodInfo;
 use crate::resources::Resources;
-
-/// What a taint does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// New pods stay away.
-    NoSchedule,
-    /// New pods would rather go elsewhere.
-    PreferNoSchedule,
-    /// New pods stay away and running ones leave.
-    NoExecute,
-    /// Anything else: matches tolerations of the same text only.
-    Other(SmolStr),
-}
-
-impl Effect {
-    /// The effect of a wire text.
-    pub fn parse(text: &str) -> Effect {
-        match text {
-            "NoSchedule" => Effect::NoSchedule,
-            "PreferNoSchedule" => Effect::PreferNoSchedule,
-            "NoExecute" => Effect::NoExecute,
-            other => Effect::Other(SmolStr::new(other)),
-        }
-    }
-}
-
-/// A taint.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Taint {
-    /// Key.
-    pub key: SmolStr,
-    /// Value, empty if absent.
-    pub value: SmolStr,
-    /// Effect.
-    pub effect: Effect,
-}
 
 /// An image on a node, as `ImageLocality` counts it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,8 +38,8 @@ pub struct NodeInfo {
     pub name: SmolStr,
     /// Labels.
     pub labels: Arc<Labels>,
-    /// `spec.taints`.
-    pub taints: Vec<Taint>,
+    /// `spec`.
+    pub spec: Arc<NodeSpec>,
     /// `spec.unschedulable`.
     pub unschedulable: bool,
     /// `status.allocatable`.
@@ -84,8 +50,8 @@ pub struct NodeInfo {
     pub non_zero_requested: (i64, i64),
     /// Its pods, in the order they came.
     pub pods: Vec<NodePod>,
-    /// Host ports its pods take; one entry per container port.
-    pub used_ports: Vec<HostPort>,
+    /// Host ports that its pods take.
+    pub used_ports: HostPorts,
     /// Images on it.
     pub images: Vec<ImageState>,
     /// Rises with every change; unique over all nodes of a cache.
@@ -106,21 +72,16 @@ impl NodeInfo {
         self.labels = object.meta.labels.clone();
         let Some(body) = object.as_node() else { return };
         self.unschedulable = body.spec.unschedulable.unwrap_or(false);
-        let taints = body.spec.taints.iter().flatten();
-        self.taints = taints
-            .map(|t| Taint {
-                key: SmolStr::new(&t.key),
-                value: SmolStr::new(t.value.as_deref().unwrap_or("")),
-                effect: Effect::parse(&t.effect),
-            })
-            .collect();
+        self.spec = body.spec.clone();
         self.allocatable = Resources::from_wire(body.status.allocatable.as_ref());
     }
 
     /// Counts a pod in. Used by the cache, and to look at a node as if nominated pods were on it.
     pub fn add_pod(&mut self, uid: Uid, info: Arc<PodInfo>) {
         self.count(&info, 1);
-        self.used_ports.extend(info.host_ports.iter().cloned());
+        for port in &info.host_ports {
+            self.used_ports.insert(port.clone());
+        }
         self.pods.push(NodePod { uid, info });
     }
 
@@ -130,9 +91,7 @@ impl NodeInfo {
         let NodePod { info, .. } = self.pods.swap_remove(at);
         self.count(&info, -1);
         for port in &info.host_ports {
-            if let Some(at) = self.used_ports.iter().position(|p| p == port) {
-                self.used_ports.swap_remove(at);
-            }
+            self.used_ports.remove(port);
         }
         true
     }
@@ -142,6 +101,11 @@ impl NodeInfo {
         let (cpu, memory) = &mut self.non_zero_requested;
         *cpu = cpu.wrapping_add(sign.wrapping_mul(info.non_zero.0));
         *memory = memory.wrapping_add(sign.wrapping_mul(info.non_zero.1));
+    }
+
+    /// `spec.taints`.
+    pub fn taints(&self) -> &[Taint] {
+        self.spec.taints.as_deref().unwrap_or(&[])
     }
 
     /// A label's value.

@@ -2,24 +2,19 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::api::core::v1 as wire;
 use k8s_openapi::api::core::v1::PodSpec;
 use rustc_hash::{FxHashMap, FxHasher};
+use serde_json::Value;
 use sim_core::api::meta::Labels;
 use sim_core::api::object::Object;
+use sim_core::api::pod_status::PodStatus;
+use sim_core::api::wire::{decode_value, pod_status_to_json};
+use sim_core::helpers::ports::{HostPort, host_ports};
+use sim_core::time::Epoch;
 use smol_str::{SmolStr, SmolStrBuilder};
 
-use crate::resources::{PodRequests, Resources, is_sidecar, pod_requests};
-
-/// A port that a pod takes on its node.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct HostPort {
-    /// Address it listens on; `0.0.0.0` for all.
-    pub ip: SmolStr,
-    /// `TCP`, `UDP` or `SCTP`.
-    pub protocol: SmolStr,
-    /// Port number.
-    pub port: i32,
-}
+use crate::resources::{PodRequests, Resources, requests_of};
 
 /// A pod class: everything about a pod that its replicas share. Names and uids are not here, so that what a plugin
 /// computes from a class holds for every pod of it.
@@ -58,7 +53,7 @@ impl PodInfo {
         annotations: Arc<Labels>,
         spec: Arc<PodSpec>,
     ) -> PodInfo {
-        let PodRequests { exact, non_zero, scored } = pod_requests(&spec);
+        let PodRequests { exact, non_zero, scored } = requests_of(&spec, None);
         PodInfo {
             class,
             namespace,
@@ -75,21 +70,17 @@ impl PodInfo {
     }
 }
 
-/// Host ports of main containers and sidecars (`GetHostPorts`).
-fn host_ports(spec: &PodSpec) -> Vec<HostPort> {
-    let sidecars = spec.init_containers.iter().flatten().filter(|c| is_sidecar(c));
-    let or = |text: &Option<String>, default| match text.as_deref() {
-        None | Some("") => SmolStr::new_static(default),
-        Some(text) => SmolStr::new(text),
-    };
-    sidecars
-        .chain(&spec.containers)
-        .flat_map(|c| c.ports.iter().flatten())
-        .filter_map(|p| {
-            let port = p.host_port.filter(|port| *port > 0)?;
-            Some(HostPort { ip: or(&p.host_ip, "0.0.0.0"), protocol: or(&p.protocol, "TCP"), port })
-        })
-        .collect()
+/// The status in its wire form, if it tells of containers' resources.
+fn resized(status: &PodStatus) -> Option<wire::PodStatus> {
+    let other = status.other.as_ref()?;
+    let containers = ["containerStatuses", "initContainerStatuses"].into_iter().filter_map(|l| other.get(l));
+    let tells = containers
+        .filter_map(Value::as_object)
+        .flat_map(|list| list.values())
+        .any(|container| container.get("resources").is_some());
+    // Times do not matter here.
+    let json = || pod_status_to_json(status, Epoch::default());
+    tells.then(json).and_then(|json| decode_value(&json).ok())
 }
 
 fn images(spec: &PodSpec) -> Vec<SmolStr> {
@@ -120,9 +111,20 @@ pub struct Classes {
 }
 
 impl Classes {
-    /// The class of a pod.
+    /// The class of a pod. A pod whose status tells of other resources than its spec (while it is resized) is of a
+    /// class of its own kind.
     pub fn of(&mut self, pod: &Object) -> Option<Arc<PodInfo>> {
-        let spec = &pod.as_pod()?.spec;
+        let body = pod.as_pod()?;
+        let class = self.of_spec(pod, &body.spec);
+        let Some(status) = resized(&body.status) else { return Some(class) };
+        let PodRequests { exact, non_zero, .. } = requests_of(&body.spec, Some(&status));
+        if exact == class.requests && non_zero == class.non_zero {
+            return Some(class);
+        }
+        Some(self.by_content(PodInfo { requests: exact, non_zero, ..(*class).clone() }))
+    }
+
+    fn of_spec(&mut self, pod: &Object, spec: &Arc<PodSpec>) -> Arc<PodInfo> {
         let meta = &pod.meta;
         let address = (
             Arc::as_ptr(spec) as usize,
@@ -131,25 +133,28 @@ impl Classes {
             meta.key.namespace.clone(),
         );
         if let Some(known) = self.by_address.get(&address) {
-            return Some(known.clone());
+            return known.clone();
         }
-        let fresh = PodInfo::new(
-            self.next,
-            meta.key.namespace.clone(),
-            meta.labels.clone(),
-            meta.annotations.clone(),
-            spec.clone(),
-        );
+        let (labels, annotations) = (meta.labels.clone(), meta.annotations.clone());
+        let fresh = PodInfo::new(0, meta.key.namespace.clone(), labels, annotations, spec.clone());
+        let class = self.by_content(fresh);
+        if Arc::ptr_eq(&class.spec, spec) {
+            self.by_address.insert(address, class.clone());
+            self.sweep();
+        }
+        class
+    }
+
+    fn by_content(&mut self, mut fresh: PodInfo) -> Arc<PodInfo> {
         let bucket = self.by_content.entry(fingerprint(&fresh)).or_default();
         if let Some(known) = bucket.iter().find(|known| same_class(known, &fresh)) {
-            return Some(known.clone());
+            return known.clone();
         }
+        fresh.class = self.next;
+        self.next += 1;
         let class = Arc::new(fresh);
         bucket.push(class.clone());
-        self.by_address.insert(address, class.clone());
-        self.next += 1;
-        self.sweep();
-        Some(class)
+        class
     }
 
     /// Forgets classes that nobody holds, whenever their number has doubled.
@@ -157,12 +162,12 @@ impl Classes {
         if self.by_address.len() < self.sweep_at.max(1024) {
             return;
         }
-        // A class in use is held by both maps and at least one pod.
+        // A class in use is held by at least one pod beside these maps.
+        self.by_address.retain(|_, class| Arc::strong_count(class) > 2);
         self.by_content.retain(|_, bucket| {
-            bucket.retain(|class| Arc::strong_count(class) > 2);
+            bucket.retain(|class| Arc::strong_count(class) > 1);
             !bucket.is_empty()
         });
-        self.by_address.retain(|_, class| Arc::strong_count(class) > 1);
         self.sweep_at = self.by_address.len() * 2;
     }
 }
@@ -182,7 +187,12 @@ fn fingerprint(info: &PodInfo) -> u64 {
 }
 
 fn same_class(a: &PodInfo, b: &PodInfo) -> bool {
-    a.namespace == b.namespace && a.labels == b.labels && a.annotations == b.annotations && a.spec == b.spec
+    a.requests == b.requests
+        && a.non_zero == b.non_zero
+        && a.namespace == b.namespace
+        && a.labels == b.labels
+        && a.annotations == b.annotations
+        && a.spec == b.spec
 }
 
 #[cfg(test)]

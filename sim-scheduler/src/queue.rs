@@ -195,7 +195,8 @@ impl Queue {
             }
             Place::ErrorBackoff(at) => self.put(pod, Place::ErrorBackoff(at)),
             Place::Unschedulable => {
-                let best = wakes.iter().map(|wake| strategy(profiles, &pod, *wake)).find(|s| *s != Strategy::Skip);
+                let best =
+                    wakes.iter().map(|wake| strategy(profiles, &pod, *wake)).find(|s| *s != Strategy::Skip);
                 self.requeue(profiles, pod, best.unwrap_or(Strategy::Skip), now);
             }
         }
@@ -238,7 +239,8 @@ impl Queue {
         pod.wakes = wakes_of(profiles, &pod);
         let best = if refused {
             let strategies: Vec<_> = missed.iter().map(|wake| strategy(profiles, &pod, *wake)).collect();
-            match (strategies.contains(&Strategy::Immediately), strategies.contains(&Strategy::AfterBackoff)) {
+            match (strategies.contains(&Strategy::Immediately), strategies.contains(&Strategy::AfterBackoff))
+            {
                 (true, _) => Strategy::Immediately,
                 (false, true) => Strategy::AfterBackoff,
                 (false, false) => Strategy::Skip,
@@ -250,7 +252,13 @@ impl Queue {
     }
 
     /// Something happened (`MoveAllToActiveOrBackoffQueue`).
-    pub fn move_all(&mut self, profiles: &[Profile], wake: Wake, now: Time, only: impl Fn(&QueuedPod) -> bool) {
+    pub fn move_all(
+        &mut self,
+        profiles: &[Profile],
+        wake: Wake,
+        now: Time,
+        only: impl Fn(&QueuedPod) -> bool,
+    ) {
         if self.interested[wake as usize] == 0 {
             return;
         }
@@ -342,8 +350,7 @@ impl Queue {
 
     /// True until the second after its expiration second is over. Computes the expiration once per failure.
     fn is_backing_off(&self, pod: &mut QueuedPod, now: Time) -> bool {
-        let count =
-            if pod.consecutive_errors > 0 { pod.consecutive_errors } else { pod.unschedulable_count };
+        let count = if pod.consecutive_errors > 0 { pod.consecutive_errors } else { pod.unschedulable_count };
         if self.max_backoff.is_zero() || count == 0 {
             return false;
         }

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Container, PodSpec};
+use k8s_openapi::api::core::v1::{PodSpec, PodStatus};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as WireQuantity;
+use sim_core::helpers::resources::{PodResourcesOptions, ResourceList, is_pod_level_resource, pod_requests};
 use sim_core::quantity::{Format, Quantity};
 use smallvec::SmallVec;
 use smol_str::SmolStr;
@@ -69,7 +70,7 @@ impl Resources {
 
     fn from_list(list: &ResourceList) -> Resources {
         let mut resources = Resources::default();
-        for (name, quantity) in list {
+        for (name, quantity) in list.iter() {
             resources.put(name, quantity);
         }
         resources
@@ -120,15 +121,6 @@ fn is_qualified_name(name: &str) -> bool {
         && bytes.last().is_some_and(u8::is_ascii_alphanumeric)
 }
 
-type ResourceList = BTreeMap<SmolStr, Quantity>;
-
-/// Which defaults a container without a request counts for.
-#[derive(Clone, Copy, Default)]
-struct NonMissing {
-    cpu: bool,
-    memory: bool,
-}
-
 /// What a pod asks for, in the three ways that the scheduler counts it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PodRequests {
@@ -136,107 +128,44 @@ pub struct PodRequests {
     pub exact: Resources,
     /// CPU and memory that it adds to its node's `NonZeroRequested`.
     pub non_zero: (i64, i64),
-    /// As `exact`, with defaults for containers without a request: what scores of new pods are computed from.
+    /// What `NodeResourcesFit` scores new pods by: with defaults for containers without a request, and without the
+    /// pod's own requests.
     pub scored: Resources,
 }
 
-/// Computes a pod's requests.
-// Container statuses (in-place resize) do not enter: the compact status rows carry no resources yet.
-pub fn pod_requests(spec: &PodSpec) -> PodRequests {
-    let exact = request_list(spec, NonMissing::default());
-    let scored = request_list(spec, NonMissing { cpu: true, memory: true });
-    let non_zero = if pod_level(spec).is_some() {
-        let missing =
-            NonMissing { cpu: !exact.contains_key("cpu"), memory: !exact.contains_key("memory") };
-        request_list(spec, missing)
-    } else {
-        scored.clone()
+/// Computes a pod's requests; a status with resources of containers (in-place resize) is looked at, too.
+pub fn requests_of(spec: &PodSpec, status: Option<&PodStatus>) -> PodRequests {
+    let with_defaults = |cpu: bool, memory: bool, skip_pod_level_resources: bool| {
+        let mut defaults = ResourceList::default();
+        if cpu {
+            defaults.set("cpu", Quantity::new_milli(DEFAULT_MILLI_CPU, Format::DecimalSI));
+        }
+        if memory {
+            defaults.set("memory", Quantity::new(DEFAULT_MEMORY, Format::DecimalSI));
+        }
+        let non_missing_container_requests = Some(&defaults).filter(|d| !d.is_empty());
+        let options = PodResourcesOptions {
+            non_missing_container_requests,
+            skip_pod_level_resources,
+            // That scorer does not look at statuses, either.
+            status: status.filter(|_| !skip_pod_level_resources),
+            ..PodResourcesOptions::default()
+        };
+        pod_requests(spec, &options)
+    };
+    let exact = with_defaults(false, false, false);
+    // The scorer of NodeResourcesFit never learns that the gate PodLevelResources is on (1.34).
+    let scored = with_defaults(true, true, true);
+    let own = spec.resources.iter().flat_map(|r| r.requests.iter().flatten());
+    let has_own = own.into_iter().any(|(name, _)| is_pod_level_resource(name));
+    let counted = match has_own {
+        true => with_defaults(exact.get("cpu").is_none(), exact.get("memory").is_none(), false),
+        false => with_defaults(true, true, false),
     };
     PodRequests {
         exact: Resources::from_list(&exact),
-        non_zero: (
-            non_zero.get("cpu").map_or(0, Quantity::milli_value),
-            non_zero.get("memory").map_or(0, Quantity::value),
-        ),
+        non_zero: (counted.milli_value("cpu"), counted.value("memory")),
         scored: Resources::from_list(&scored),
-    }
-}
-
-/// Pod-level requests, if there is one of a resource that supports them.
-fn pod_level(spec: &PodSpec) -> Option<impl Iterator<Item = (&String, &WireQuantity)>> {
-    let requests = spec.resources.as_ref()?.requests.as_ref()?;
-    let supported = |name: &str| name == "cpu" || name == "memory" || name.starts_with("hugepages-");
-    requests
-        .keys()
-        .any(|name| supported(name))
-        .then(|| requests.iter().filter(move |(name, _)| supported(name)))
-}
-
-fn request_list(spec: &PodSpec, non_missing: NonMissing) -> ResourceList {
-    let mut sum = ResourceList::new();
-    for container in &spec.containers {
-        add_list(&mut sum, &container_list(container, non_missing));
-    }
-    let mut sidecars = ResourceList::new();
-    let mut init = ResourceList::new();
-    for container in spec.init_containers.iter().flatten() {
-        let mut list = container_list(container, non_missing);
-        if is_sidecar(container) {
-            add_list(&mut sum, &list);
-            add_list(&mut sidecars, &list);
-            max_list(&mut init, &sidecars);
-        } else {
-            add_list(&mut list, &sidecars);
-            max_list(&mut init, &list);
-        }
-    }
-    max_list(&mut sum, &init);
-    for (name, quantity) in pod_level(spec).into_iter().flatten() {
-        sum.insert(SmolStr::new(name), Quantity::from_wire(quantity));
-    }
-    for (name, quantity) in spec.overhead.iter().flatten() {
-        sum.entry(SmolStr::new(name)).or_default().add(&Quantity::from_wire(quantity));
-    }
-    sum
-}
-
-/// True for an init container that runs on beside the others.
-pub fn is_sidecar(container: &Container) -> bool {
-    container.restart_policy.as_deref() == Some("Always")
-}
-
-fn container_list(container: &Container, non_missing: NonMissing) -> ResourceList {
-    let mut list: ResourceList = container
-        .resources
-        .iter()
-        .flat_map(|r| r.requests.iter().flatten())
-        .map(|(name, quantity)| (SmolStr::new(name), Quantity::from_wire(quantity)))
-        .collect();
-    if non_missing.cpu {
-        list.entry(SmolStr::new_static("cpu"))
-            .or_insert_with(|| Quantity::new_milli(DEFAULT_MILLI_CPU, Format::DecimalSI));
-    }
-    if non_missing.memory {
-        list.entry(SmolStr::new_static("memory"))
-            .or_insert_with(|| Quantity::new(DEFAULT_MEMORY, Format::DecimalSI));
-    }
-    list
-}
-
-fn add_list(sum: &mut ResourceList, list: &ResourceList) {
-    for (name, quantity) in list {
-        sum.entry(name.clone()).or_default().add(quantity);
-    }
-}
-
-fn max_list(max: &mut ResourceList, list: &ResourceList) {
-    for (name, quantity) in list {
-        match max.get_mut(name) {
-            Some(old) if *old >= *quantity => {}
-            _ => {
-                max.insert(name.clone(), quantity.clone());
-            }
-        }
     }
 }
 
@@ -245,7 +174,7 @@ mod tests {
     use super::*;
 
     fn requests(spec: serde_json::Value) -> PodRequests {
-        pod_requests(&serde_json::from_value(spec).expect("a pod spec"))
+        requests_of(&serde_json::from_value(spec).expect("a pod spec"), None)
     }
 
     #[test]

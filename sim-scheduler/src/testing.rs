@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use serde_json::{Value, json};
 use sim_core::api::meta::{Key, Labels, Meta, Uid};
 use sim_core::api::object::{Body, Node, Object, Pod};
-use serde_json::{Value, json};
 
 use crate::node::NodeInfo;
 use crate::pod::PodInfo;

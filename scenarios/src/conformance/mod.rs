@@ -21,6 +21,7 @@ mod pod_phase;
 mod pod_requests;
 mod qos;
 mod quantity;
+mod scheduler;
 mod selectors;
 mod walk;
 
@@ -54,7 +55,7 @@ const ADAPTERS: &[(&str, Check)] = &[
 ];
 
 /// The adapter of scheduler files.
-const SCHEDULER: Option<SchedulerCheck> = None;
+const SCHEDULER: Option<SchedulerCheck> = Some(scheduler::check);
 
 /// How scheduler files are compared.
 #[derive(Clone, Copy, Debug, Default)]

@@ -43,6 +43,8 @@ impl NodeTree {
 
     pub(super) fn list(&self) -> Vec<Slot> {
         let longest = self.zones.iter().map(|(_, slots)| slots.len()).max().unwrap_or(0);
-        (0..longest).flat_map(|i| self.zones.iter().filter_map(move |(_, slots)| slots.get(i).copied())).collect()
+        (0..longest)
+            .flat_map(|i| self.zones.iter().filter_map(move |(_, slots)| slots.get(i).copied()))
+            .collect()
     }
 }

@@ -251,7 +251,8 @@ impl ClassAnswers {
             return ABSENT;
         }
         self.relative.iter().fold(self.absolute[at], |sum, relative| {
-            sum + normalized(relative.raw[at], relative.max, relative.reverse) * profile.weight(relative.plugin)
+            sum + normalized(relative.raw[at], relative.max, relative.reverse)
+                * profile.weight(relative.plugin)
         })
     }
 
@@ -392,7 +393,8 @@ impl ClassAnswers {
         for relative in &self.relative {
             let max = window.iter().map(|at| relative.raw[*at]).max().unwrap_or(0).max(0);
             for (total, at) in totals.iter_mut().zip(&window) {
-                *total += normalized(relative.raw[*at], max, relative.reverse) * profile.weight(relative.plugin);
+                *total +=
+                    normalized(relative.raw[*at], max, relative.reverse) * profile.weight(relative.plugin);
             }
         }
         let best = totals.iter().copied().max().unwrap_or(0);

@@ -61,6 +61,7 @@ pub enum TieBreak {
 }
 
 /// State of all plugins for one cycle.
+#[derive(Clone)]
 pub struct CycleState {
     states: Vec<State>,
     skip_filter: Vec<bool>,
@@ -85,6 +86,12 @@ impl CycleState {
     /// State of a plugin, to be changed.
     pub fn of_mut(&mut self, plugin: usize) -> &mut State {
         &mut self.states[plugin]
+    }
+}
+
+impl std::fmt::Debug for CycleState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CycleState").field("plugins", &self.states.len()).finish()
     }
 }
 

@@ -275,13 +275,7 @@ impl Search<'_> {
             }
             let plugin = self.profile.plugin(i);
             let mut raw = vec![0; out.feasible.len()];
-            plugin.score_all(
-                state.of(i),
-                self.attempt.pod,
-                self.attempt.cluster,
-                &out.feasible,
-                &mut raw,
-            );
+            plugin.score_all(state.of(i), self.attempt.pod, self.attempt.cluster, &out.feasible, &mut raw);
             let mut weighted = raw.clone();
             match plugin.normalization() {
                 Normalize::Identity => {}

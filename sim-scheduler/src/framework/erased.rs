@@ -19,8 +19,34 @@ use crate::node::NodeInfo;
 use crate::pod::PodInfo;
 use crate::queue::QueuedPod;
 
+trait StateData: Any + Send + Sync {
+    fn boxed_clone(&self) -> Box<dyn StateData>;
+    fn as_any(&self) -> &dyn Any;
+    fn as_any_mut(&mut self) -> &mut dyn Any;
+}
+
+impl<T: Clone + Send + Sync + 'static> StateData for T {
+    fn boxed_clone(&self) -> Box<dyn StateData> {
+        Box::new(self.clone())
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+}
+
 /// State of one plugin for one cycle.
-pub type State = Box<dyn Any + Send + Sync>;
+pub struct State(Box<dyn StateData>);
+
+impl Clone for State {
+    fn clone(&self) -> State {
+        State((*self.0).boxed_clone())
+    }
+}
 
 /// An extension point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -187,24 +213,24 @@ impl<P: Plugin> Registration<P> {
     point!(/// It looks at pods before the nodes.
         pre_filter, PreFilter: PreFilter, |self| { self.check = Some(P::check); });
     point!(/// It refuses nodes.
-        filter, Filter: Filter, |self| {
-            self.filter = Some(P::filter);
-            self.filter_all = Some(filter_all::<P>);
-        });
+    filter, Filter: Filter, |self| {
+        self.filter = Some(P::filter);
+        self.filter_all = Some(filter_all::<P>);
+    });
     point!(/// It helps pods that fit nowhere.
         post_filter, PostFilter: PostFilter, |self| { self.post_filter = Some(P::post_filter); });
     point!(/// It looks at the feasible nodes before scoring.
         pre_score, PreScore: PreScore, |self| { self.pre_score = Some(P::pre_score); });
     point!(/// It rates nodes.
-        score, Score: Score, |self| {
-            self.score_all = Some(score_all::<P>);
-            self.normalization = P::NORMALIZE;
-        });
+    score, Score: Score, |self| {
+        self.score_all = Some(score_all::<P>);
+        self.normalization = P::NORMALIZE;
+    });
     point!(/// It takes and gives back what pods use.
-        reserve, Reserve: Reserve, |self| {
-            self.reserve = Some(P::reserve);
-            self.unreserve = Some(P::unreserve);
-        });
+    reserve, Reserve: Reserve, |self| {
+        self.reserve = Some(P::reserve);
+        self.unreserve = Some(P::unreserve);
+    });
     point!(/// It has the last word before binding.
         permit, Permit: Permit, |self| { self.permit = Some(P::permit); });
     point!(/// It prepares bindings.
@@ -225,11 +251,14 @@ impl<P: Plugin> Registration<P> {
     }
 
     fn cycle<'a>(&self, state: &'a State) -> &'a P::Cycle {
-        state.downcast_ref().expect("the framework hands every plugin the state that it made")
+        (*state.0).as_any().downcast_ref().expect("the framework hands every plugin the state that it made")
     }
 
     fn cycle_mut<'a>(&self, state: &'a mut State) -> &'a mut P::Cycle {
-        state.downcast_mut().expect("the framework hands every plugin the state that it made")
+        (*state.0)
+            .as_any_mut()
+            .downcast_mut()
+            .expect("the framework hands every plugin the state that it made")
     }
 }
 
@@ -263,7 +292,7 @@ impl<P: Plugin> AnyPlugin for Registration<P> {
     }
 
     fn state(&self, pod: &PodInfo) -> State {
-        Box::new(self.plugin.pre_filter(pod))
+        State(Box::new(self.plugin.pre_filter(pod)))
     }
 
     fn queue_key(&self, pod: &QueuedPod) -> SortKey {

@@ -12,7 +12,7 @@ mod wake;
 pub use diagnosis::Diagnosis;
 pub use erased::{AnyPlugin, Point, Registration, State, plugin};
 pub use plugin::*;
-pub use profile::{Plugins, PluginSet, Profile, ProfileError, Weighted};
+pub use profile::{PluginSet, Plugins, Profile, ProfileError, Weighted};
 pub use registry::{Factory, Registry};
 pub use status::{Code, Fits, Rejected, Status, Unresolvable, Verdict};
 pub use waiting::{Waiting, WaitingPod};

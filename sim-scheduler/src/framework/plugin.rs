@@ -35,8 +35,8 @@ pub trait Plugin: Send + Sync + Sized + 'static {
     const READS: Reads = Reads::Cluster;
     /// Which events may make a pod schedulable that this plugin refused.
     const WAKES_ON: &'static [Wake] = Wake::ALL;
-    /// What it keeps for one pod through one cycle.
-    type Cycle: Send + Sync + 'static;
+    /// What it keeps for one pod through one cycle. Cloned where a run is forked.
+    type Cycle: Clone + Send + Sync + 'static;
 
     /// Makes its state for a cycle, before anything else is asked.
     fn pre_filter(&self, pod: &PodInfo) -> Self::Cycle;

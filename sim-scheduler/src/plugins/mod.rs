@@ -13,7 +13,6 @@ mod resource_scoring;
 pub mod scheduling_gates;
 mod selector;
 pub mod taint_toleration;
-mod tolerations;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -38,9 +37,8 @@ pub(crate) fn register(registry: &mut Registry) {
     registry
         .register("SchedulingGates", |_| Ok(plugin(scheduling_gates::SchedulingGates).pre_enqueue().into()));
     registry.register("PrioritySort", |_| Ok(plugin(priority_sort::PrioritySort).queue_sort().into()));
-    registry.register("NodeUnschedulable", |_| {
-        Ok(plugin(node_unschedulable::NodeUnschedulable).filter().into())
-    });
+    registry
+        .register("NodeUnschedulable", |_| Ok(plugin(node_unschedulable::NodeUnschedulable).filter().into()));
     registry.register("NodeName", |_| Ok(plugin(node_name::NodeName).filter().into()));
     registry.register("TaintToleration", |_| {
         Ok(plugin(taint_toleration::TaintToleration).filter().score().into())
@@ -49,8 +47,7 @@ pub(crate) fn register(registry: &mut Registry) {
         let made = node_affinity::NodeAffinity::new(&args(value)?)?;
         Ok(plugin(made).pre_filter().filter().pre_score().score().into())
     });
-    registry
-        .register("NodePorts", |_| Ok(plugin(node_ports::NodePorts).pre_filter().filter().into()));
+    registry.register("NodePorts", |_| Ok(plugin(node_ports::NodePorts).pre_filter().filter().into()));
     registry.register("NodeResourcesFit", |value| {
         let made = node_resources_fit::NodeResourcesFit::new(args(value)?)?;
         Ok(plugin(made).filter().score().into())
@@ -59,8 +56,7 @@ pub(crate) fn register(registry: &mut Registry) {
         let made = node_resources_balanced_allocation::BalancedAllocation::new(args(value)?);
         Ok(plugin(made).pre_score().score().into())
     });
-    registry.register("ImageLocality", |_| {
-        Ok(plugin(image_locality::ImageLocality).pre_score().score().into())
-    });
+    registry
+        .register("ImageLocality", |_| Ok(plugin(image_locality::ImageLocality).pre_score().score().into()));
     registry.register("DefaultBinder", |_| Ok(plugin(default_binder::DefaultBinder).bind().into()));
 }

@@ -57,7 +57,7 @@ impl NodeAffinity {
 }
 
 /// The pod's own wishes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Wishes {
     selector: Vec<(SmolStr, SmolStr)>,
     required: Option<NodeSelector>,
@@ -74,8 +74,7 @@ fn affinity_of(pod: &PodInfo) -> Option<&WireAffinity> {
 
 /// Nodes that come into question because every required term names some.
 fn named_nodes(affinity: &WireAffinity) -> Option<BTreeSet<SmolStr>> {
-    let terms =
-        &affinity.required_during_scheduling_ignored_during_execution.as_ref()?.node_selector_terms;
+    let terms = &affinity.required_during_scheduling_ignored_during_execution.as_ref()?.node_selector_terms;
     if terms.is_empty() {
         return None;
     }
@@ -187,10 +186,14 @@ mod tests {
     fn required_terms() {
         let plugin = NodeAffinity::default();
         let node = node("n1").label("disk", "ssd").label("rank", "5").info();
-        let label = |key: &str, op: &str, values: Value| json!([{"matchExpressions": [
-            {"key": key, "operator": op, "values": values}]}]);
-        let field = |op: &str, values: Value| json!([{"matchFields": [
-            {"key": "metadata.name", "operator": op, "values": values}]}]);
+        let label = |key: &str, op: &str, values: Value| {
+            json!([{"matchExpressions": [
+            {"key": key, "operator": op, "values": values}]}])
+        };
+        let field = |op: &str, values: Value| {
+            json!([{"matchFields": [
+            {"key": "metadata.name", "operator": op, "values": values}]}])
+        };
         for (terms, fits) in [
             (label("disk", "In", json!(["ssd", "hdd"])), true),
             (label("disk", "NotIn", json!(["ssd"])), false),

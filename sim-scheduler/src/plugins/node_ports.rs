@@ -4,7 +4,7 @@ use crate::framework::{
     Attempt, Filter, Fits, Plugin, PreFilter, PreFiltered, Reads, Rejected, Verdict, Wake,
 };
 use crate::node::NodeInfo;
-use crate::pod::{HostPort, PodInfo};
+use crate::pod::PodInfo;
 
 /// The plugin.
 #[derive(Clone, Copy, Debug)]
@@ -24,14 +24,9 @@ impl PreFilter for NodePorts {
     }
 }
 
-fn conflict(a: &HostPort, b: &HostPort) -> bool {
-    let everywhere = |p: &HostPort| p.ip == "0.0.0.0";
-    a.port == b.port && a.protocol == b.protocol && (a.ip == b.ip || everywhere(a) || everywhere(b))
-}
-
 impl Filter for NodePorts {
     fn filter(&self, (): &(), pod: &PodInfo, node: &NodeInfo) -> Verdict {
-        if pod.host_ports.iter().any(|wanted| node.used_ports.iter().any(|used| conflict(wanted, used))) {
+        if pod.host_ports.iter().any(|wanted| node.used_ports.conflicts(wanted)) {
             return Rejected("node(s) didn't have free ports for the requested pod ports");
         }
         Fits

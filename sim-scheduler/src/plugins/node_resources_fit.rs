@@ -100,9 +100,11 @@ impl NodeResourcesFit {
             .map(|point| (point.utilization, point.score * 10))
             .collect();
         if strategy.kind == StrategyType::RequestedToCapacityRatio && shape.is_empty() {
-            return Err("scoringStrategy.requestedToCapacityRatio.shape: Required value: at least one point must be \
+            return Err(
+                "scoringStrategy.requestedToCapacityRatio.shape: Required value: at least one point must be \
                         specified"
-                .to_owned());
+                    .to_owned(),
+            );
         }
         Ok(NodeResourcesFit {
             ignored: args.ignored_resources,
@@ -152,13 +154,8 @@ struct Shortage<'a> {
 impl Plugin for NodeResourcesFit {
     const NAME: &'static str = "NodeResourcesFit";
     const READS: Reads = Reads::NodeLocal;
-    const WAKES_ON: &'static [Wake] = &[
-        Wake::PodDeleted,
-        Wake::PodScaledDown,
-        Wake::OwnScaledDown,
-        Wake::NodeAdded,
-        Wake::NodeAllocatable,
-    ];
+    const WAKES_ON: &'static [Wake] =
+        &[Wake::PodDeleted, Wake::PodScaledDown, Wake::OwnScaledDown, Wake::NodeAdded, Wake::NodeAllocatable];
     /// The resources that count for the score.
     type Cycle = SmallVec<[Asked; 2]>;
 
@@ -293,19 +290,18 @@ mod tests {
                 json!({"type": "MostAllocated", "resources": [{"name": "cpu", "weight": 3}, {"name": "memory"}]}),
                 31,
             ),
-            (
-                json!({"type": "RequestedToCapacityRatio", "requestedToCapacityRatio": {"shape": shape}}),
-                38,
-            ),
+            (json!({"type": "RequestedToCapacityRatio", "requestedToCapacityRatio": {"shape": shape}}), 38),
         ] {
             let fit = plugin(json!({"scoringStrategy": strategy}));
             assert_eq!(fit.score(&fit.pre_filter(&info), &info, &node), score, "{strategy}");
         }
-        assert!(NodeResourcesFit::new(NodeResourcesFitArgs {
-            scoring_strategy: serde_json::from_value(json!({"type": "RequestedToCapacityRatio"})).ok(),
-            ..NodeResourcesFitArgs::default()
-        })
-        .is_err());
+        assert!(
+            NodeResourcesFit::new(NodeResourcesFitArgs {
+                scoring_strategy: serde_json::from_value(json!({"type": "RequestedToCapacityRatio"})).ok(),
+                ..NodeResourcesFitArgs::default()
+            })
+            .is_err()
+        );
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! `NodeUnschedulable`: cordoned nodes take no pods, unless these tolerate it.
 
-use super::tolerations;
+use k8s_openapi::api::core::v1::Taint;
+use sim_core::helpers::taints::{NO_SCHEDULE, tolerate};
+
 use crate::framework::{Filter, Fits, Plugin, Reads, Unresolvable, Verdict, Wake};
-use crate::node::{Effect, NodeInfo, Taint};
+use crate::node::NodeInfo;
 use crate::pod::PodInfo;
 
 /// The plugin.
@@ -18,11 +20,11 @@ impl Plugin for NodeUnschedulable {
 
     fn pre_filter(&self, pod: &PodInfo) -> bool {
         let cordon = Taint {
-            key: "node.kubernetes.io/unschedulable".into(),
-            value: "".into(),
-            effect: Effect::NoSchedule,
+            key: "node.kubernetes.io/unschedulable".to_owned(),
+            effect: NO_SCHEDULE.to_owned(),
+            ..Taint::default()
         };
-        tolerations::tolerate(&tolerations::of(pod), &cordon)
+        tolerate(pod.spec.tolerations.as_deref().unwrap_or(&[]), &cordon)
     }
 }
 

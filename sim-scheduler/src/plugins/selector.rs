@@ -96,9 +96,7 @@ pub(super) struct NodeSelector(Vec<Term>);
 impl NodeSelector {
     pub(super) fn parse(selector: &WireSelector) -> NodeSelector {
         let terms = selector.node_selector_terms.iter().enumerate().filter(|(_, term)| !is_empty(term));
-        NodeSelector(
-            terms.map(|(i, term)| Term::parse(term, &format!("nodeSelectorTerms[{i}]"))).collect(),
-        )
+        NodeSelector(terms.map(|(i, term)| Term::parse(term, &format!("nodeSelectorTerms[{i}]"))).collect())
     }
 
     /// All parse errors in one text, if there are any.

@@ -1,53 +1,49 @@
 //! `TaintToleration`: pods stay away from taints that they do not tolerate, and rather go where fewer soft ones are.
 
+use k8s_openapi::api::core::v1::{Taint, Toleration};
+use sim_core::helpers::taints::{PREFER_NO_SCHEDULE, find_untolerated, keeps_off, tolerate};
 use smol_str::format_smolstr;
 
-use super::tolerations::{self, Toleration, tolerate};
 use crate::framework::{Code, Filter, Fits, Normalize, Plugin, Reads, Score, Status, Verdict, Wake};
-use crate::node::{Effect, NodeInfo, Taint};
+use crate::node::NodeInfo;
 use crate::pod::PodInfo;
 
 /// The plugin.
 #[derive(Clone, Copy, Debug)]
 pub struct TaintToleration;
 
-/// The pod's tolerations.
-#[derive(Debug)]
-pub struct Tolerations {
-    all: Vec<Toleration>,
-    /// Those that can tolerate a soft taint.
-    soft: Vec<Toleration>,
-}
-
 impl Plugin for TaintToleration {
     const NAME: &'static str = "TaintToleration";
     const READS: Reads = Reads::NodeLocal;
     const WAKES_ON: &'static [Wake] = &[Wake::NodeAdded, Wake::NodeTaints, Wake::OwnTolerations];
-    type Cycle = Tolerations;
+    /// The pod's tolerations that can tolerate a soft taint.
+    type Cycle = Vec<Toleration>;
 
-    fn pre_filter(&self, pod: &PodInfo) -> Tolerations {
-        let all = tolerations::of(pod);
-        let is_soft = |t: &&Toleration| matches!(t.effect, None | Some(Effect::PreferNoSchedule));
-        let soft = all.iter().filter(is_soft).cloned().collect();
-        Tolerations { all, soft }
+    fn pre_filter(&self, pod: &PodInfo) -> Vec<Toleration> {
+        let soft = |t: &&Toleration| matches!(t.effect.as_deref(), None | Some("" | PREFER_NO_SCHEDULE));
+        tolerations(pod).iter().filter(soft).cloned().collect()
     }
+}
+
+fn tolerations(pod: &PodInfo) -> &[Toleration] {
+    pod.spec.tolerations.as_deref().unwrap_or(&[])
 }
 
 /// The first hard taint that is not tolerated.
-fn untolerated<'a>(cycle: &Tolerations, node: &'a NodeInfo) -> Option<&'a Taint> {
-    let hard = |t: &&Taint| matches!(t.effect, Effect::NoSchedule | Effect::NoExecute);
-    node.taints.iter().filter(hard).find(|t| !tolerate(&cycle.all, t))
+fn untolerated<'a>(pod: &PodInfo, node: &'a NodeInfo) -> Option<&'a Taint> {
+    find_untolerated(node.taints(), tolerations(pod), keeps_off)
 }
 
 impl Filter for TaintToleration {
-    fn filter(&self, cycle: &Tolerations, _: &PodInfo, node: &NodeInfo) -> Verdict {
-        let Some(taint) = untolerated(cycle, node) else { return Fits };
-        let reason = format_smolstr!("node(s) had untolerated taint {{{}: {}}}", taint.key, taint.value);
+    fn filter(&self, _: &Self::Cycle, pod: &PodInfo, node: &NodeInfo) -> Verdict {
+        let Some(taint) = untolerated(pod, node) else { return Fits };
+        let value = taint.value.as_deref().unwrap_or_default();
+        let reason = format_smolstr!("node(s) had untolerated taint {{{}: {value}}}", taint.key);
         Verdict::because(Status::new(Code::UnschedulableAndUnresolvable, reason))
     }
 
-    fn fits(&self, cycle: &Tolerations, _: &PodInfo, node: &NodeInfo) -> bool {
-        node.taints.is_empty() || untolerated(cycle, node).is_none()
+    fn fits(&self, _: &Self::Cycle, pod: &PodInfo, node: &NodeInfo) -> bool {
+        untolerated(pod, node).is_none()
     }
 }
 
@@ -55,9 +51,9 @@ impl Score for TaintToleration {
     const NORMALIZE: Normalize = Normalize::ToMaxReversed;
 
     /// Number of soft taints that are not tolerated.
-    fn score(&self, cycle: &Tolerations, _: &PodInfo, node: &NodeInfo) -> i64 {
-        let soft = node.taints.iter().filter(|t| t.effect == Effect::PreferNoSchedule);
-        soft.filter(|t| !tolerate(&cycle.soft, t)).count() as i64
+    fn score(&self, soft: &Self::Cycle, _: &PodInfo, node: &NodeInfo) -> i64 {
+        let taints = node.taints().iter().filter(|t| t.effect == PREFER_NO_SCHEDULE);
+        taints.filter(|t| !tolerate(soft, t)).count() as i64
     }
 }
 
