@@ -1,15 +1,13 @@
 //! Whether a node takes a pod (pkg/kubelet/lifecycle/predicate.go; semantics of the general predicates). Pure.
 
-use k8s_openapi::api::core::v1::{Container, PodSpec, Taint, Toleration};
-use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::api::core::v1::{PodSpec, Taint, Toleration};
 use sim_core::api::meta::Labels;
-use sim_core::quantity;
+use sim_core::helpers::ports::{HostPort, HostPorts, host_ports};
+use sim_core::helpers::resources::{PodResourcesOptions, ResourceList, pod_requests};
+use sim_core::helpers::taints::{NO_EXECUTE, find_untolerated};
 use sim_core::selectors::RequiredNodeAffinity;
 use smallvec::SmallVec;
 use smol_str::SmolStr;
-use std::collections::BTreeMap;
-
-type ResourceList = BTreeMap<String, Quantity>;
 
 /// Amounts of resources, as integers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,17 +25,16 @@ pub struct Amounts {
 }
 
 impl Amounts {
-    /// From a wire list; what cannot be parsed counts as 0, as validation has refused it long before.
+    /// The integers that count: thousandths of CPU, whole units of all else, both rounded up.
     pub fn of(list: &ResourceList) -> Amounts {
         let mut out = Amounts::default();
-        for (name, quantity) in list {
-            let value = || quantity::parse_value(&quantity.0).unwrap_or(0);
-            match name.as_str() {
-                "cpu" => out.milli_cpu = quantity::parse_milli(&quantity.0).unwrap_or(0),
-                "memory" => out.memory = value(),
-                "ephemeral-storage" => out.ephemeral_storage = value(),
-                "pods" => out.pods = value(),
-                other => out.other.push((SmolStr::new(other), value())),
+        for (name, quantity) in list.iter() {
+            match name {
+                "cpu" => out.milli_cpu = quantity.milli_value(),
+                "memory" => out.memory = quantity.value(),
+                "ephemeral-storage" => out.ephemeral_storage = quantity.value(),
+                "pods" => out.pods = quantity.value(),
+                other => out.other.push((SmolStr::new(other), quantity.value())),
             }
         }
         out
@@ -78,91 +75,25 @@ pub struct Ask {
     /// Effective requests (`PodRequests`), with `pods` = 1.
     pub requests: Amounts,
     /// Host ports.
-    pub ports: SmallVec<[HostPort; 1]>,
+    pub ports: Vec<HostPort>,
     /// Node selector and required node affinity; `None` if the pod has neither.
     pub affinity: Option<RequiredNodeAffinity>,
     /// Tolerations.
     pub tolerations: Vec<Toleration>,
 }
 
-/// A port on the node itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostPort {
-    /// `0.0.0.0` for all addresses.
-    pub ip: SmolStr,
-    /// `TCP`, `UDP` or `SCTP`.
-    pub protocol: SmolStr,
-    /// Number.
-    pub port: i32,
-}
-
-impl HostPort {
-    fn collides(&self, other: &HostPort) -> bool {
-        let any = |ip: &str| ip == "0.0.0.0";
-        self.port == other.port
-            && self.protocol == other.protocol
-            && (self.ip == other.ip || any(&self.ip) || any(&other.ip))
-    }
-}
-
 impl Ask {
     /// Compiles a spec.
     pub fn of(spec: &PodSpec) -> Ask {
         let affinity = RequiredNodeAffinity::new(spec);
+        let requests = Amounts::of(&pod_requests(spec, &PodResourcesOptions::default()));
         Ask {
-            requests: pod_requests(spec),
-            ports: spec.containers.iter().flat_map(host_ports).collect(),
+            requests: Amounts { pods: 1, ..requests },
+            ports: host_ports(spec),
             affinity: (!affinity.is_empty()).then_some(affinity),
             tolerations: spec.tolerations.clone().unwrap_or_default(),
         }
     }
-}
-
-fn host_ports(c: &Container) -> impl Iterator<Item = HostPort> + '_ {
-    let ports = c.ports.iter().flatten().filter(|p| p.host_port.is_some_and(|n| n > 0));
-    ports.map(|p| HostPort {
-        ip: p.host_ip.as_deref().filter(|ip| !ip.is_empty()).unwrap_or("0.0.0.0").into(),
-        protocol: p.protocol.as_deref().unwrap_or("TCP").into(),
-        port: p.host_port.unwrap_or(0),
-    })
-}
-
-/// Effective requests of a pod: mains and sidecars together, or the most any moment of initialization needs.
-fn pod_requests(spec: &PodSpec) -> Amounts {
-    let requests = |r: Option<&ResourceList>| r.map(Amounts::of).unwrap_or_default();
-    let of = |c: &Container| requests(c.resources.as_ref().and_then(|r| r.requests.as_ref()));
-    let mut total = Amounts::default();
-    spec.containers.iter().for_each(|c| total.add(&of(c)));
-    let (mut sidecars, mut peak) = (Amounts::default(), Amounts::default());
-    for c in spec.init_containers.iter().flatten() {
-        let own = of(c);
-        if c.restart_policy.as_deref() == Some("Always") {
-            sidecars.add(&own);
-            peak.combine(&sidecars, i64::max);
-        } else {
-            let mut moment = sidecars.clone();
-            moment.add(&own);
-            peak.combine(&moment, i64::max);
-        }
-    }
-    total.add(&sidecars);
-    total.combine(&peak, i64::max);
-    if let Some(level) = spec.resources.as_ref().and_then(|r| r.requests.as_ref()) {
-        let whole = Amounts::of(level);
-        if level.contains_key("cpu") {
-            total.milli_cpu = whole.milli_cpu;
-        }
-        if level.contains_key("memory") {
-            total.memory = whole.memory;
-        }
-        for (name, value) in whole.other.iter().filter(|(n, _)| n.starts_with("hugepages-")) {
-            let one = Amounts { other: SmallVec::from_elem((name.clone(), *value), 1), ..Amounts::default() };
-            total.combine(&one, |_, level| level);
-        }
-    }
-    total.add(&requests(spec.overhead.as_ref()));
-    total.pods = 1;
-    total
 }
 
 /// A node as admission looks at it.
@@ -179,7 +110,7 @@ pub struct NodeView<'a> {
     /// What admitted pods that are not terminal have.
     pub used: &'a Amounts,
     /// Host ports of those pods.
-    pub ports: &'a [HostPort],
+    pub ports: &'a HostPorts,
 }
 
 /// Why a pod was refused: `status.reason`, and the text of the event.
@@ -207,11 +138,11 @@ pub fn admit(ask: &Ask, node: &NodeView<'_>) -> Result<(), Refusal> {
     if !ask.affinity.as_ref().is_none_or(matches) {
         return predicate("NodeAffinity", "node(s) didn't match Pod's node affinity/selector");
     }
-    if ask.ports.iter().any(|p| node.ports.iter().any(|q| p.collides(q))) {
+    if ask.ports.iter().any(|p| node.ports.conflicts(p)) {
         return predicate("NodePorts", "node(s) didn't have free ports for the requested pod ports");
     }
-    let no_execute = node.taints.iter().filter(|t| t.effect == "NoExecute");
-    if let Some(taint) = no_execute.into_iter().find(|t| !ask.tolerations.iter().any(|o| tolerates(o, t))) {
+    let untolerated = find_untolerated(node.taints, &ask.tolerations, |t| t.effect == NO_EXECUTE);
+    if let Some(taint) = untolerated {
         let value = taint.value.as_deref().unwrap_or_default();
         let why = format!("node(s) had untolerated taint {{{}: {value}}}", taint.key);
         return predicate("TaintToleration", &why);
@@ -243,19 +174,6 @@ fn out_of_resource(asked: &Amounts, node: &NodeView<'_>) -> Option<Refusal> {
     })
 }
 
-/// `Toleration.ToleratesTaint`.
-fn tolerates(toleration: &Toleration, taint: &Taint) -> bool {
-    let text = |t: &Option<String>| t.clone().unwrap_or_default();
-    let effect = text(&toleration.effect);
-    let key = text(&toleration.key);
-    let value_matches = match toleration.operator.as_deref() {
-        None | Some("" | "Equal") => text(&toleration.value) == text(&taint.value),
-        Some("Exists") => true,
-        Some(_) => false,
-    };
-    (effect.is_empty() || effect == taint.effect) && (key.is_empty() || key == taint.key) && value_matches
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -263,12 +181,13 @@ mod tests {
 
     fn check(spec: serde_json::Value, want: Option<(&str, &str)>) {
         let spec: PodSpec = serde_json::from_value(spec).unwrap();
-        let list = |v| Amounts::of(&serde_json::from_value(v).unwrap());
+        let list = |v| Amounts::of(&ResourceList::from_wire(serde_json::from_value(v).ok().as_ref()));
         let allocatable = list(json!({"cpu": "2", "memory": "1Gi", "pods": "3", "x.io/gpu": "1"}));
         let used = list(json!({"cpu": "500m", "memory": "512Mi", "pods": "2"}));
         let labels = [("zone".to_string(), "a".to_string())].into();
         let taints = [Taint { key: "k".into(), effect: "NoExecute".into(), ..Taint::default() }];
-        let ports = [HostPort { ip: "0.0.0.0".into(), protocol: "TCP".into(), port: 80 }];
+        let mut ports = HostPorts::default();
+        ports.insert(HostPort::new("", "TCP", 80).unwrap());
         let node = NodeView {
             name: "n",
             labels: &labels,
@@ -340,6 +259,6 @@ mod tests {
             "overhead": {"cpu": "100m"},
         }))
         .unwrap();
-        assert_eq!(pod_requests(&spec).milli_cpu, 5100);
+        assert_eq!(Ask::of(&spec).requests.milli_cpu, 5100);
     }
 }

@@ -20,6 +20,7 @@
 //! Times are Go durations (`1m30s`) or distributions: `uniform(1s,5s)`, `exponential(30s)`, `lognormal(30s,0.5)`.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use sim_core::api::meta::{Labels, Meta};
@@ -176,7 +177,7 @@ impl Behaviors {
         let found = rule.map(|(_, b)| b.clone()).or_else(by_job);
         let mut written = pod
             .annotations
-            .range(ANNOTATION_PREFIX.to_string()..)
+            .range::<str, _>((Bound::Included(ANNOTATION_PREFIX), Bound::Unbounded))
             .take_while(|(k, _)| k.starts_with(ANNOTATION_PREFIX))
             .peekable();
         if written.peek().is_none() {

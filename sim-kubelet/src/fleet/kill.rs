@@ -21,7 +21,7 @@ impl PodWorker<'_, '_> {
     /// A sync kills the whole pod.
     pub(super) fn kill_pod(&mut self) -> Outcome {
         if self.kill_all(None) {
-            self.pod.busy = Busy::Killing;
+            self.pod.busy = Busy::Killing { pod: true };
             return Outcome::Busy;
         }
         self.drop_sandbox();
@@ -40,7 +40,7 @@ impl PodWorker<'_, '_> {
         let grace = container_grace(self.pod.plan(), kill.container, kill.reason, deletion);
         let message = kill.message(self.pod.plan());
         if self.begin_kill(kill.container, grace, false, &message) {
-            self.pod.busy = Busy::Killing;
+            self.pod.busy = Busy::Killing { pod: false };
             return Outcome::Busy;
         }
         Outcome::Done
@@ -232,15 +232,15 @@ impl PodWorker<'_, '_> {
 
     /// Goes on once nothing is being killed any more.
     fn kills_over(&mut self) {
-        if self.pod.busy != Busy::Killing || self.pod.cells.iter().any(|c| c.kill.is_some()) {
+        let Busy::Killing { pod } = self.pod.busy else { return };
+        if self.pod.cells.iter().any(|c| c.kill.is_some()) {
             return;
         }
         if self.pod.stage == Stage::Terminating {
             self.finish();
             return;
         }
-        let running = self.pod.cells.iter().any(|c| c.is_running());
-        if self.pod.jobs.is_empty() && !running {
+        if pod {
             self.drop_sandbox();
         }
         self.notice();

@@ -152,8 +152,8 @@ impl Fleet {
 
     /// A node joins now: it registers with the API server and runs what is assigned to it.
     pub fn join(&mut self, ctx: &mut Ctx<'_, Timer>, config: NodeConfig) {
-        let index = self.node_ids.get(&config.name).copied().unwrap_or(self.nodes.len() as u32);
-        let object = config.object(ctx.epoch(), ctx.now(), &nodes::address(index));
+        let address = self.expect_node(&config, ctx.now());
+        let object = config.object(ctx.epoch(), ctx.now(), &address);
         self.configs.insert(config.name.clone(), config);
         ctx.send(Request::Create(Box::new(object)));
     }
@@ -415,9 +415,8 @@ impl Component for Fleet {
 
     fn started(&mut self, ctx: &mut Ctx<'_, Timer>) {
         let config = self.config.clone();
-        for (i, node) in config.nodes.iter().enumerate() {
-            let object = node.object(ctx.epoch(), ctx.now(), &nodes::address(i as u32));
-            ctx.send(Request::Create(Box::new(object)));
+        for node in &config.nodes {
+            self.join(ctx, node.clone());
         }
     }
 
@@ -461,7 +460,7 @@ impl Component for Fleet {
 
     fn replied(&mut self, ctx: &mut Ctx<'_, Timer>, reply: Reply) {
         let pod = PodRef { slot: (reply.tag.0 >> 32) as u32, generation: reply.tag.0 as u32 };
-        if !self.slots.get(pod.slot as usize).is_some_and(|s| s.generation == pod.generation) {
+        if self.slots.get(pod.slot as usize).is_none_or(|s| s.generation != pod.generation) {
             return;
         }
         if let Ok(object) = &reply.result {

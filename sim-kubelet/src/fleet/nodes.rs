@@ -8,12 +8,14 @@ use sim_core::api::meta::Labels;
 use sim_core::api::object::{Body, Node, Object};
 use sim_core::api::request::Request;
 use sim_core::engine::component::Ctx;
+use sim_core::helpers::ports::HostPorts;
+use sim_core::helpers::resources::ResourceList;
 use sim_core::time::Time;
 use smol_str::SmolStr;
 
-use crate::admission::{Amounts, Ask, HostPort, NodeView, Refusal, admit};
+use crate::admission::{Amounts, Ask, NodeView, Refusal, admit};
 use crate::images::ImageCache;
-use crate::node::{NOT_READY_TAINT, completed_status, heartbeat_at, is_ready, lease_at};
+use crate::node::{NOT_READY_TAINT, NodeConfig, completed_status, heartbeat_at, is_ready, lease_at};
 
 use super::{Fleet, Timer};
 
@@ -28,7 +30,7 @@ pub struct NodeState {
     registered: bool,
     allocatable: Amounts,
     used: Amounts,
-    ports: Vec<HostPort>,
+    ports: HostPorts,
     pub(super) images: ImageCache,
     /// Slots of its pods.
     pub(super) pods: BTreeSet<u32>,
@@ -50,7 +52,7 @@ impl NodeState {
             registered: false,
             allocatable: Amounts::default(),
             used: Amounts::default(),
-            ports: Vec::new(),
+            ports: HostPorts::default(),
             images: ImageCache::default(),
             pods: BTreeSet::new(),
             address: address(index),
@@ -114,15 +116,15 @@ impl NodeState {
 
     pub(super) fn hold(&mut self, ask: &Ask) {
         self.used.add(&ask.requests);
-        self.ports.extend(ask.ports.iter().cloned());
+        for port in &ask.ports {
+            self.ports.insert(port.clone());
+        }
     }
 
     pub(super) fn release(&mut self, ask: &Ask) {
         self.used.sub(&ask.requests);
         for port in &ask.ports {
-            if let Some(i) = self.ports.iter().position(|p| p == port) {
-                self.ports.swap_remove(i);
-            }
+            self.ports.remove(port);
         }
     }
 
@@ -154,12 +156,22 @@ impl NodeState {
 }
 
 /// The address of the n-th machine.
-pub(super) fn address(index: u32) -> SmolStr {
+fn address(index: u32) -> SmolStr {
     let n = index + 1;
     format!("172.{}.{}.{}", 16 + (n >> 16), (n >> 8) & 255, n & 255).into()
 }
 
 impl Fleet {
+    /// Keeps a place for a node that registers, and gives its address.
+    pub(super) fn expect_node(&mut self, config: &NodeConfig, now: Time) -> SmolStr {
+        let next = self.nodes.len() as u32;
+        let id = *self.node_ids.entry(config.name.clone()).or_insert(next);
+        if id == next {
+            self.nodes.push(NodeState::new(id, config.name.clone(), &config.pod_cidr, now));
+        }
+        address(id)
+    }
+
     /// A node was created or written.
     pub(super) fn node_seen(&mut self, ctx: &mut Ctx<'_, Timer>, object: &Arc<Object>) {
         let Some(node) = object.as_node() else { return };
@@ -173,7 +185,11 @@ impl Fleet {
             .is_some_and(|old| Arc::ptr_eq(&old.status, &node.status));
         state.object = Some(object.clone());
         if !same_status {
-            state.allocatable = node.status.allocatable.as_ref().map(Amounts::of).unwrap_or_default();
+            state.allocatable = Amounts::of(&ResourceList::from_wire(node.status.allocatable.as_ref()));
+            let addresses = node.status.addresses.iter().flatten();
+            if let Some(own) = addresses.into_iter().find(|a| a.type_ == "InternalIP") {
+                state.address = SmolStr::new(&own.address);
+            }
         }
         let taint = without_not_ready(node);
         if is_ready(node) {

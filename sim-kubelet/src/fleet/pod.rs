@@ -60,7 +60,10 @@ pub(super) enum Busy {
     Pulling(Box<PullJob>),
     Starting(usize),
     PostStart(usize),
-    Killing,
+    /// Containers are being killed: all of the pod and its sandbox, or some.
+    Killing {
+        pod: bool,
+    },
 }
 
 /// A pull that is under way.

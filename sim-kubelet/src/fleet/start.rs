@@ -205,7 +205,7 @@ impl PodWorker<'_, '_> {
     /// The postStart hook has ended. If it failed the container is killed before the next one starts.
     pub(super) fn post_started(&mut self, container: usize) -> Outcome {
         let behavior = self.pod.cells[container].behavior.as_ref();
-        if !behavior.is_some_and(|b| b.post_start_fails == Some(true)) {
+        if behavior.is_none_or(|b| b.post_start_fails != Some(true)) {
             return Outcome::Done;
         }
         self.event(EventType::Warning, "FailedPostStartHook", "PostStartHook failed");
@@ -213,7 +213,7 @@ impl PodWorker<'_, '_> {
         self.after_start(container, outcome);
         let grace = self.pod.plan().grace;
         if self.begin_kill(container, grace, false, "FailedPostStartHook") {
-            self.pod.busy = Busy::Killing;
+            self.pod.busy = Busy::Killing { pod: false };
             return Outcome::Busy;
         }
         Outcome::Failed

@@ -183,7 +183,9 @@ impl PodWorker<'_, '_> {
         for round in 0..64 {
             let pause = self.sample_retry(at, round);
             if pause <= Span::ZERO {
-                return if self.pod.fresh_failure { at } else { until.max(at) };
+                // Nothing to wait for is no reason to turn in circles.
+                let next = if until > at { until } else { at + secs(10) };
+                return if self.pod.fresh_failure { at } else { next };
             }
             at += pause;
             if at >= until || self.pod.fresh_failure {
@@ -230,7 +232,10 @@ impl PodWorker<'_, '_> {
     pub(super) fn step_done(&mut self) {
         self.pod.step = None;
         let outcome = match std::mem::take(&mut self.pod.busy) {
-            Busy::Idle | Busy::Killing => return,
+            busy @ (Busy::Idle | Busy::Killing { .. }) => {
+                self.pod.busy = busy;
+                return;
+            }
             Busy::Sandbox => {
                 self.pod.sandbox = Some(0);
                 self.pod.ip = self.node.pod_ip(self.pod.plan().host_network);
@@ -263,7 +268,7 @@ impl PodWorker<'_, '_> {
             Stage::Syncing => {
                 self.pod.stage = Stage::Terminating;
                 self.pod.jobs.clear();
-                self.pod.busy = Busy::Killing;
+                self.pod.busy = Busy::Killing { pod: true };
                 for timer in [self.pod.step.take(), self.pod.retry.take()].into_iter().flatten() {
                     self.ctx.cancel(timer);
                 }
@@ -285,23 +290,38 @@ impl PodWorker<'_, '_> {
         self.pod.stage = Stage::Finished;
         self.pod.busy = Busy::Idle;
         self.release();
-        for i in 0..self.pod.cells.len() {
-            self.settle(i);
-        }
+        self.settle();
         self.record(None, "finished", 0);
         self.report();
         self.delete_if_due();
     }
 
-    /// What is left of a container at the end of its pod (`TerminatePod`): none but ended ones.
-    fn settle(&mut self, i: usize) {
-        let role = self.pod.plan().containers[i].role;
-        let cell = &mut self.pod.cells[i];
-        cell.probes = None;
-        cell.failure = None;
-        let ended = cell.instance.is_some_and(|r: Instance| r.state == RuntimeState::Exited);
-        // Init containers that never came to their turn stay as they are.
-        cell.lost = !ended && (role == Role::Main || cell.runs > 0);
+    /// What is left of the containers at the end of their pod (`TerminatePod`): ended ones, and those that never came
+    /// to their turn. Of the rest nobody can say how they ended.
+    fn settle(&mut self) {
+        let initialized = self.was_initialized();
+        let attempted = self.pod.cells[..self.pod.plan().init_count].iter().rposition(|c| c.runs > 0);
+        let inits_met = attempted.unwrap_or(0) + 1;
+        for (i, container) in self.pod.compiled.plan.containers.iter().enumerate() {
+            let cell = &mut self.pod.cells[i];
+            cell.probes = None;
+            cell.failure = None;
+            let ended = cell.instance.is_some_and(|r: Instance| r.state == RuntimeState::Exited);
+            let met = if container.role == Role::Main { initialized } else { i < inits_met };
+            cell.lost = !ended && met;
+        }
+    }
+
+    /// Some main container has been started, or nothing held them back any more (`hasPodInitialized`).
+    fn was_initialized(&self) -> bool {
+        let plan = self.pod.plan();
+        let (inits, mains) = self.pod.cells.split_at(plan.init_count);
+        let last = inits.last().zip(plan.inits().last());
+        let last_done = last.is_none_or(|(cell, container)| match container.role {
+            Role::Sidecar => cell.is_running() && cell.started,
+            _ => cell.instance.is_some_and(|r| r.state == RuntimeState::Exited && r.exit_code == 0),
+        });
+        last_done || mains.iter().any(|c| c.runs > 0)
     }
 
     pub(super) fn release(&mut self) {
@@ -363,6 +383,10 @@ impl PodWorker<'_, '_> {
         let active = |i: Instance| matches!(i.state, RuntimeState::Created | RuntimeState::Running);
         let initialized = mains.iter().any(|c| c.instance.is_some_and(active));
         let progress = crate::phase::PodProgress { terminal, initialized };
-        crate::phase::phase(self.pod.plan(), &views, progress)
+        match crate::phase::phase(self.pod.plan(), &views, progress) {
+            // A pod that never got anywhere has failed once nothing will be tried any more.
+            phase if terminal && !phase.is_terminal() => PodPhase::Failed,
+            phase => phase,
+        }
     }
 }

@@ -180,7 +180,7 @@ fn an_init_container_that_fails_ends_a_never_pod() {
             "initContainers": [container("prepare", json!({}))], "containers": [container("app", json!({}))]}),
     );
     w.run(secs(6));
-    assert_eq!(w.says("job"), "Failed NotReady prepare=Error(1) app=ContainerStatusUnknown(137)");
+    assert_eq!(w.says("job"), "Failed NotReady prepare=Error(1) app=PodInitializing");
 }
 
 #[test]

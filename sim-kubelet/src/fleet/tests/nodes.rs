@@ -97,3 +97,10 @@ fn a_dumped_pod_goes_on_running() {
     w.run(secs(1));
     assert_eq!(w.says("web"), "gone");
 }
+
+/// A million pods have to fit: what the fleet keeps of a pod with one container stays small.
+#[test]
+fn a_pod_is_small() {
+    assert!(size_of::<PodState>() <= 352, "{}", size_of::<PodState>());
+    assert!(size_of::<Timer>() <= 16);
+}
