@@ -230,3 +230,8 @@ fn exits(after: Span, exit_code: i32) -> crate::behavior::Behavior {
     let run = crate::behavior::Run { time: Some(Delay::Constant(after)), exit_code };
     crate::behavior::Behavior { run: Some(run), ..Default::default() }
 }
+
+/// A probe with upstream's defaults.
+fn probe() -> Value {
+    json!({"httpGet": {"path": "/", "port": 80}})
+}

@@ -11,7 +11,7 @@ fn a_whole_life() {
     };
     let mut w = World::new(config(), timing);
     w.run(secs(1));
-    w.pod("web", json!({"containers": [container("app", json!({"readinessProbe": {}}))]}));
+    w.pod("web", json!({"containers": [container("app", json!({"readinessProbe": probe()}))]}));
     w.run(secs(29));
     w.delete("web", None);
     w.run(secs(30));
@@ -51,7 +51,10 @@ fn the_same_world_twice_has_the_same_digest() {
             FleetConfig { retry: FleetConfig::default().retry, ..behaving(&[("app", exits(secs(9), 1))]) };
         let mut w = World::new(config, Timing::typical());
         for i in 0..5 {
-            w.pod(&format!("p{i}"), json!({"containers": [container("app", json!({"readinessProbe": {}}))]}));
+            w.pod(
+                &format!("p{i}"),
+                json!({"containers": [container("app", json!({"readinessProbe": probe()}))]}),
+            );
         }
         w.run(secs(300));
         w.kernel.log.digest()

@@ -81,7 +81,7 @@ fn a_dumped_pod_goes_on_running() {
         pod_ip: "10.0.0.2".into(),
         ..PodStatus::default()
     };
-    let spec = json!({"containers": [container("app", json!({"livenessProbe": {}}))]});
+    let spec = json!({"containers": [container("app", json!({"livenessProbe": probe()}))]});
     let spec = Arc::new(serde_json::from_value(spec).unwrap());
     let pod = Pod { spec, node_name: "n1".into(), status: Arc::new(status.clone()) };
     let object = Object::new(Meta::named(Key::new("default", "web")), Body::Pod(pod));

@@ -26,7 +26,8 @@ fn init_containers_and_sidecars_start_in_order() {
         behaving(&[("first", exits(secs(3), 0)), ("proxy", slow), ("third", exits(secs(2), 0))]),
         Timing::instant(),
     );
-    let probe = json!({"startupProbe": {"periodSeconds": 1, "failureThreshold": 30}});
+    let probe =
+        json!({"startupProbe": {"tcpSocket": {"port": 80}, "periodSeconds": 1, "failureThreshold": 30}});
     w.pod(
         "web",
         json!({
@@ -103,7 +104,7 @@ fn a_failed_liveness_probe_restarts_the_container() {
         ..Behavior::default()
     };
     let mut w = World::new(behaving(&[("app", sick)]), Timing::instant());
-    w.pod("web", json!({"containers": [container("app", json!({"livenessProbe": {}}))]}));
+    w.pod("web", json!({"containers": [container("app", json!({"livenessProbe": probe()}))]}));
     w.run(secs(60));
     assert_eq!(
         w.steps()[2..],
@@ -124,7 +125,7 @@ fn readiness_comes_and_goes_without_restarts() {
         ..Behavior::default()
     };
     let mut w = World::new(behaving(&[("app", flapping)]), Timing::instant());
-    w.pod("web", json!({"containers": [container("app", json!({"readinessProbe": {}}))]}));
+    w.pod("web", json!({"containers": [container("app", json!({"readinessProbe": probe()}))]}));
     for (until, want) in [
         (19, "Running NotReady app=running"),
         (21, "Running Ready app=running+"),
