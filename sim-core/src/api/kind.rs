@@ -96,6 +96,18 @@ builtins! {
     FLOW_SCHEMA = 41: "flowcontrol.apiserver.k8s.io" "v1" "FlowSchema" "flowschemas" false;
     CONTROLLER_REVISION = 42: "apps" "v1" "ControllerRevision" "controllerrevisions" true;
     REPLICATION_CONTROLLER = 43: "" "v1" "ReplicationController" "replicationcontrollers" true;
+    ENDPOINTS = 44: "" "v1" "Endpoints" "endpoints" true;
+    POD_TEMPLATE = 45: "" "v1" "PodTemplate" "podtemplates" true;
+    INGRESS_CLASS = 46: "networking.k8s.io" "v1" "IngressClass" "ingressclasses" false;
+    IP_ADDRESS = 47: "networking.k8s.io" "v1" "IPAddress" "ipaddresses" false;
+    SERVICE_CIDR = 48: "networking.k8s.io" "v1" "ServiceCIDR" "servicecidrs" false;
+    PRIORITY_LEVEL_CONFIGURATION = 49: "flowcontrol.apiserver.k8s.io" "v1" "PriorityLevelConfiguration" "prioritylevelconfigurations" false;
+    MUTATING_WEBHOOK_CONFIGURATION = 50: "admissionregistration.k8s.io" "v1" "MutatingWebhookConfiguration" "mutatingwebhookconfigurations" false;
+    VALIDATING_WEBHOOK_CONFIGURATION = 51: "admissionregistration.k8s.io" "v1" "ValidatingWebhookConfiguration" "validatingwebhookconfigurations" false;
+    VALIDATING_ADMISSION_POLICY = 52: "admissionregistration.k8s.io" "v1" "ValidatingAdmissionPolicy" "validatingadmissionpolicies" false;
+    VALIDATING_ADMISSION_POLICY_BINDING = 53: "admissionregistration.k8s.io" "v1" "ValidatingAdmissionPolicyBinding" "validatingadmissionpolicybindings" false;
+    API_SERVICE = 54: "apiregistration.k8s.io" "v1" "APIService" "apiservices" false;
+    CERTIFICATE_SIGNING_REQUEST = 55: "certificates.k8s.io" "v1" "CertificateSigningRequest" "certificatesigningrequests" false;
 }
 
 /// The kinds of one run: the built-in table, and what was registered on top.

@@ -1,5 +1,7 @@
 //! Documents of a source, and what is reported about them.
 
+use rustc_hash::FxHashMap;
+
 use super::de::{DeError, IgnoredField};
 use super::error::{LoadError, LoadErrors, Notice};
 use super::source::{Lines, Place, Source, Text};
@@ -98,7 +100,14 @@ pub(crate) struct Report {
     pub(crate) errors: Vec<LoadError>,
     pub(crate) notices: Vec<Notice>,
     lines: Option<Lines>,
+    /// How often a message was noticed, and where the last kept one is.
+    said: FxHashMap<String, (usize, usize)>,
 }
+
+/// Errors after which a load gives up: in a dump of 100,000 objects they are all the same.
+const MAX_ERRORS: usize = 100;
+/// Notices of one message that are kept with their places.
+const MAX_EQUAL_NOTICES: usize = 8;
 
 impl Report {
     /// Forgets the line index of the source before.
@@ -112,8 +121,21 @@ impl Report {
     }
 
     pub(crate) fn notice(&mut self, document: &Document<'_>, at: u32, path: String, message: String) {
+        let (times, last) = self.said.entry(message.clone()).or_default();
+        *times += 1;
+        if *times > MAX_EQUAL_NOTICES {
+            let last = *last;
+            self.notices.get_mut(last).into_iter().for_each(|n| n.more += 1);
+            return;
+        }
+        *last = self.notices.len();
         let place = Some(self.place(document, at));
-        self.notices.push(Notice { place, path, message });
+        self.notices.push(Notice { place, path, message, more: 0 });
+    }
+
+    /// True if there are so many errors that reading on helps nobody.
+    pub(crate) fn is_full(&self) -> bool {
+        self.errors.len() >= MAX_ERRORS
     }
 
     /// Unknown and duplicate fields, as the strictness asks. `advice` may know what to write instead of a path.

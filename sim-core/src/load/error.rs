@@ -128,14 +128,17 @@ pub struct Notice {
     pub path: String,
     /// What, e.g. `unknown field "spec.foo"`.
     pub message: String,
+    /// How many times more it was found after this: of equal messages only the first few are kept.
+    pub more: usize,
 }
 
-/// `file:line:column: message`.
+/// `file:line:column: message`, and ` (and N more)` if there are.
 impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.place {
-            Some(place) => write!(f, "{place}: {}", self.message),
-            None => f.write_str(&self.message),
+        if let Some(place) = &self.place {
+            write!(f, "{place}: ")?;
         }
+        f.write_str(&self.message)?;
+        if self.more > 0 { write!(f, " (and {} more)", self.more) } else { Ok(()) }
     }
 }

@@ -14,6 +14,7 @@ mod error;
 mod json;
 mod objects;
 mod scalar;
+mod served;
 mod share;
 mod source;
 pub mod tree;

@@ -9,7 +9,7 @@ use super::documents::{Document, Report, is_json};
 use super::error::{LoadError, LoadErrors, Notice};
 use super::source::{Place, Source, Text};
 use super::tree::{Data, Node};
-use super::{LoadOptions, Strictness, disabled, json, share, yaml};
+use super::{LoadOptions, Strictness, disabled, json, served, share, yaml};
 use crate::api::kind::{Kind, KindInfo, Kinds};
 use crate::api::object::Object;
 use crate::api::wire;
@@ -55,12 +55,17 @@ pub fn objects(kinds: &mut Kinds, sources: &[Source], options: &LoadOptions) -> 
         report: Report::default(),
         shared: share::Shared::default(),
         objects: Vec::new(),
+        skipped: 0,
     };
     for source in sources {
         loader.report.next_source();
         if let Err(error) = loader.source(source) {
             loader.report.errors.push(error);
         }
+    }
+    if loader.skipped > 0 {
+        let message = format!("too many errors: {} more objects were not looked at", loader.skipped);
+        loader.report.errors.push(LoadError::new(message));
     }
     if !loader.report.errors.is_empty() {
         return Err(LoadErrors(loader.report.errors));
@@ -85,6 +90,7 @@ pub fn embedded(
         report: Report::default(),
         shared: share::Shared::default(),
         objects: Vec::new(),
+        skipped: 0,
     };
     loader.document(Document::new(node.clone(), Vec::new(), document.text()));
     if loader.report.errors.is_empty() {
@@ -100,6 +106,8 @@ struct Loader<'o> {
     report: Report,
     shared: share::Shared,
     objects: Vec<LoadedObject>,
+    /// Objects after too many errors.
+    skipped: usize,
 }
 
 /// `apiVersion` and `kind` that the items of a typed list leave out.
@@ -190,7 +198,11 @@ impl Loader<'_> {
     }
 
     fn object(&mut self, mut document: Document<'_>, inherited: Inherited<'_>, strictness: Strictness) {
-        let kind = match self.kind_of(&document, inherited) {
+        if self.report.is_full() {
+            self.skipped += 1;
+            return;
+        }
+        let kind = match self.kind_of(&mut document, inherited) {
             Ok(kind) => kind,
             Err(error) => return self.report.errors.push(error),
         };
@@ -215,38 +227,20 @@ impl Loader<'_> {
         self.objects.push(LoadedObject { object, place });
     }
 
-    fn kind_of(&self, document: &Document<'_>, inherited: Inherited<'_>) -> Result<Kind, LoadError> {
-        let root = &document.root;
-        if root.entries().is_none() {
-            let message = format!("expected a Kubernetes object, found {}", root.describe());
-            return Err(document.error(root.at, "", message));
+    fn kind_of(&self, document: &mut Document<'_>, inherited: Inherited<'_>) -> Result<Kind, LoadError> {
+        let (api_version, kind) = type_of(document, inherited)?;
+        if let Some(kind) = self.kinds.resolve(&api_version, &kind) {
+            return Ok(kind);
         }
-        let field = |key: &'static str| match root.get(key) {
-            Some(node) if node.is_null() => Ok(None),
-            Some(Node { data: Data::Str(text), .. }) => Ok(Some(text).filter(|t| !t.is_empty())),
-            Some(node) => {
-                let message = format!("expected a text, found {}", node.describe());
-                Err(document.error(node.at, key, message))
-            }
-            None => Ok(None),
-        };
-        let (api_version, kind) = (field("apiVersion")?, field("kind")?);
-        let (api_version, kind) = match (api_version, kind, inherited) {
-            (Some(a), Some(k), _) => (&**a, &**k),
-            (None, None, Some(inherited)) => inherited,
-            (_, None, _) => return Err(missing(document, "Kind", "add `kind:`, e.g. `kind: Pod`")),
-            (None, ..) => {
-                return Err(missing(document, "apiVersion", "add `apiVersion:`, e.g. `apiVersion: v1`"));
-            }
-        };
-        self.kinds.resolve(api_version, kind).ok_or_else(|| {
-            let error = wire::no_match(self.kinds, api_version, kind);
-            let at = root.get("kind").map_or(root.at, |n| n.at);
-            let made = document.error(at, "", error.message());
-            match error.help() {
-                Some(help) => made.with_help(help),
-                None => made,
-            }
+        if let Some(kind) = served::convert(&api_version, &kind, &mut document.root) {
+            return Ok(kind);
+        }
+        let error = wire::no_match(self.kinds, &api_version, &kind);
+        let root = &document.root;
+        let made = document.error(root.get("kind").map_or(root.at, |n| n.at), "", error.message());
+        Err(match error.help() {
+            Some(help) => made.with_help(help),
+            None => made,
         })
     }
 
@@ -281,6 +275,33 @@ impl Loader<'_> {
             }
         }
     }
+}
+
+/// `apiVersion` and `kind` of an object.
+fn type_of(document: &Document<'_>, inherited: Inherited<'_>) -> Result<(String, String), LoadError> {
+    let root = &document.root;
+    if root.entries().is_none() {
+        let message = format!("expected a Kubernetes object, found {}", root.describe());
+        return Err(document.error(root.at, "", message));
+    }
+    let field = |key: &'static str| match root.get(key) {
+        Some(node) if node.is_null() => Ok(None),
+        Some(Node { data: Data::Str(text), .. }) => Ok(Some(text).filter(|t| !t.is_empty())),
+        Some(node) => {
+            let message = format!("expected a text, found {}", node.describe());
+            Err(document.error(node.at, key, message))
+        }
+        None => Ok(None),
+    };
+    let (api_version, kind) = (field("apiVersion")?, field("kind")?);
+    Ok(match (api_version, kind, inherited) {
+        (Some(a), Some(k), _) => (a.to_string(), k.to_string()),
+        (None, None, Some((a, k))) => (a.to_string(), k.to_string()),
+        (_, None, _) => return Err(missing(document, "Kind", "add `kind:`, e.g. `kind: Pod`")),
+        (None, ..) => {
+            return Err(missing(document, "apiVersion", "add `apiVersion:`, e.g. `apiVersion: v1`"));
+        }
+    })
 }
 
 fn missing(document: &Document<'_>, field: &str, help: &str) -> LoadError {

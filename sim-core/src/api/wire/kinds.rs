@@ -2,11 +2,13 @@
 //! not have, and gives quantities and times their canonical text, as the API server's own decoding does.
 
 use k8s_openapi::api::{
-    apps::v1 as apps, autoscaling::v2 as autoscaling, batch::v1 as batch, coordination::v1 as coordination,
-    core::v1 as core, discovery::v1 as discovery, flowcontrol::v1 as flowcontrol,
-    networking::v1 as networking, node::v1 as node, policy::v1 as policy, rbac::v1 as rbac,
-    resource::v1 as resource, scheduling::v1 as scheduling, storage::v1 as storage,
+    admissionregistration::v1 as admissionregistration, apps::v1 as apps, autoscaling::v2 as autoscaling,
+    batch::v1 as batch, certificates::v1 as certificates, coordination::v1 as coordination, core::v1 as core,
+    discovery::v1 as discovery, flowcontrol::v1 as flowcontrol, networking::v1 as networking,
+    node::v1 as node, policy::v1 as policy, rbac::v1 as rbac, resource::v1 as resource,
+    scheduling::v1 as scheduling, storage::v1 as storage,
 };
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -80,4 +82,16 @@ kinds! {
     FLOW_SCHEMA: flowcontrol::FlowSchema,
     CONTROLLER_REVISION: apps::ControllerRevision,
     REPLICATION_CONTROLLER: core::ReplicationController,
+    ENDPOINTS: core::Endpoints,
+    POD_TEMPLATE: core::PodTemplate,
+    INGRESS_CLASS: networking::IngressClass,
+    IP_ADDRESS: networking::IPAddress,
+    SERVICE_CIDR: networking::ServiceCIDR,
+    PRIORITY_LEVEL_CONFIGURATION: flowcontrol::PriorityLevelConfiguration,
+    MUTATING_WEBHOOK_CONFIGURATION: admissionregistration::MutatingWebhookConfiguration,
+    VALIDATING_WEBHOOK_CONFIGURATION: admissionregistration::ValidatingWebhookConfiguration,
+    VALIDATING_ADMISSION_POLICY: admissionregistration::ValidatingAdmissionPolicy,
+    VALIDATING_ADMISSION_POLICY_BINDING: admissionregistration::ValidatingAdmissionPolicyBinding,
+    API_SERVICE: APIService,
+    CERTIFICATE_SIGNING_REQUEST: certificates::CertificateSigningRequest,
 }

@@ -160,10 +160,9 @@ fn container_rest(node: &Node<'_>) -> Option<(String, Value)> {
         .filter(|e| !CONTAINER.contains(&&*e.key) && !e.value.is_null() && e.value.as_str() != Some(""))
         .map(|e| (e.key.clone().into_owned(), e.value.to_value()))
         .collect();
-    if let Some(last) = node.get("lastState").filter(|l| l.get("terminated").is_none()) {
-        if last.entries().is_some_and(|e| !e.is_empty()) {
-            rest.insert("lastState".into(), last.to_value());
-        }
+    let last = node.get("lastState").filter(|l| l.get("terminated").is_none());
+    if let Some(last) = last.filter(|l| l.entries().is_some_and(|e| !e.is_empty())) {
+        rest.insert("lastState".into(), last.to_value());
     }
     (!rest.is_empty()).then_some((name, Value::Object(rest)))
 }
