@@ -48,7 +48,7 @@ fn slips_have_file_line_and_path() {
         ),
         (
             "cluster:\n  pools:\n  - {name: w, cpu: 8cores}\n",
-            &["s.yaml:5:19", "cluster.pools[0].cpu", "8cores"],
+            &["s.yaml:5:20", "cluster.pools[0].cpu", "8cores"],
         ),
         ("manifests: [absent.yaml]\n", &["s.yaml:3:13: manifests[0]: absent.yaml: no such file"]),
         ("manifests:\n- apiVersion: v1\n  kind: Pood\n  metadata: {name: a}\n", &["s.yaml:5:9", "Pood"]),

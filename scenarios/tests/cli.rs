@@ -1,0 +1,159 @@
+//! The command line as a person meets it: exit codes, files, and errors with their places.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+const HEAD: &str = "apiVersion: wavetank.dev/v1alpha1\nkind: Scenario\ntiming: instant\n";
+const POD: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\n\
+                   spec: {containers: [{name: c, image: i, resources: {requests: {cpu: 1}}}]}\n";
+
+struct Done {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+fn wavetank(folder: &Path, args: &[&str]) -> Done {
+    let output = Command::new(env!("CARGO_BIN_EXE_wavetank")).args(args).current_dir(folder).output();
+    let Output { status, stdout, stderr } = output.expect("the binary runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is UTF-8");
+    Done { code: status.code(), out: text(stdout), err: text(stderr) }
+}
+
+/// Runs a scenario in a folder that has a `pod.yaml`.
+fn run_scenario(body: &str, args: &[&str]) -> Done {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    fs::write(dir.path().join("pod.yaml"), POD).expect("writable");
+    fs::write(dir.path().join("s.yaml"), format!("{HEAD}{body}")).expect("writable");
+    wavetank(dir.path(), &[&["run", "s.yaml"], args].concat())
+}
+
+#[test]
+fn exit_codes_have_names() {
+    let held = run_scenario("until: 1s\nexpect: [pods == 0]\n", &[]);
+    assert_eq!(held.code, Some(0), "{}", held.err);
+    assert!(held.out.contains("held   pods == 0") && held.out.contains("digest "), "{}", held.out);
+
+    let failed = run_scenario("until: 1s\nexpect: [pods == 0, pods == 7]\n", &[]);
+    assert_eq!(failed.code, Some(1));
+    for part in ["expectation failed: pods == 7", "from 1s: 0", "expectation failed (exit code 1)"] {
+        assert!(failed.err.contains(part), "{}\nlacks {part}", failed.err);
+    }
+
+    let bad = run_scenario("sed: 1\n", &[]);
+    assert_eq!(bad.code, Some(2));
+    assert!(bad.err.contains("bad input (exit code 2)"), "{}", bad.err);
+}
+
+#[test]
+fn bad_input_is_an_error_with_a_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| fs::write(dir.path().join(name), bytes).unwrap();
+    write("good.yaml", POD.as_bytes());
+    write("empty.yaml", b"");
+    write("kind.yaml", b"apiVersion: v1\nkind: Pood\nmetadata: {name: a}\n");
+    write("field.yaml", POD.replace("containers", "contaners").as_bytes());
+    write("type.yaml", POD.replace("name: a", "name: [a]").as_bytes());
+    write("utf8.yaml", b"apiVersion: v1\nkind: \xff\n");
+    write("tab.yaml", b"apiVersion: v1\n\tkind: Pod\n");
+    write("anchor.yaml", b"a: &a [*b]\n");
+    write("self.yaml", format!("{HEAD}include: [self.yaml]\n").as_bytes());
+    write("missing.yaml", format!("{HEAD}manifests: [nowhere.yaml]\n").as_bytes());
+    for (args, part) in [
+        (&["run", "--apply", "empty.yaml"][..], "empty.yaml: no objects"),
+        (&["run", "--apply", "kind.yaml"], "kind.yaml:2:7"),
+        (&["run", "--apply", "field.yaml"], "field.yaml:4:8"),
+        (&["run", "--apply", "type.yaml"], "type.yaml:3:18"),
+        (&["run", "--apply", "utf8.yaml"], "invalid UTF-8 at byte 21"),
+        (&["run", "--apply", "tab.yaml"], "tab.yaml:2:1"),
+        (&["run", "--apply", "anchor.yaml"], "anchor.yaml:1"),
+        (&["run", "--apply", "good.yaml", "--max-input", "10"], "more than the limit of 10"),
+        (&["run", "--apply", "absent.yaml"], "absent.yaml: no such file"),
+        (&["run", "absent.yaml"], "absent.yaml: no such file"),
+        (&["run", "good.yaml"], "found a Pod of v1"),
+        (&["run", "self.yaml"], "a cycle of includes"),
+        (&["run", "missing.yaml"], "missing.yaml:4:13"),
+        (&["run"], "nothing to run"),
+        (&["run", "--nodes", "1", "--node-size", "8cores"], "8cores"),
+        (&["run", "--nodes", "1", "--for", "5"], "lacks a unit"),
+        (&["run", "--nodes", "1", "--scheduler-config", "absent.yaml"], "absent.yaml: no such file"),
+        (&["conformance", "."], "anchor.yaml"),
+        (&["conformance", "absent"], "absent"),
+        (&["diff", "absent", "absent"], "events.jsonl"),
+        (&["explain", "self.yaml", "--pod", "x"], "a cycle of includes"),
+    ] {
+        let done = wavetank(dir.path(), args);
+        assert_eq!(done.code, Some(2), "{args:?}\n{}", done.err);
+        // Of a folder without vectors only the absence is told.
+        let wanted = if args == ["conformance", "."] { "no vector found in ." } else { part };
+        let flat: String = done.err.split_whitespace().filter(|w| *w != "│").collect::<Vec<_>>().join(" ");
+        assert!(flat.contains(wanted), "{args:?}\n{}\nlacks {wanted}", done.err);
+        assert!(!done.err.contains("panicked"), "{}", done.err);
+    }
+}
+
+#[test]
+fn a_run_without_a_scenario() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("pod.yaml"), POD).unwrap();
+    fs::write(dir.path().join("b.yaml"), POD.replace("name: a", "name: b")).unwrap();
+    let args = ["run", "--nodes", "2", "--node-size", "8cpu,32Gi", "--apply", "pod.yaml", "--apply", "b.yaml"];
+    let done = wavetank(dir.path(), &[&args[..], &["--for", "10m", "--json", "--check"]].concat());
+    assert_eq!(done.code, Some(0), "{}", done.err);
+    let summary: serde_json::Value = serde_json::from_str(&done.out).expect("--json prints JSON alone");
+    assert_eq!(summary["nodes"], 2);
+    assert_eq!(summary["pods"]["total"], 2);
+    assert_eq!(summary["simulatedSeconds"], 600.0);
+    assert!(summary["digest"].is_string() && summary["wall"]["seconds"].is_number());
+}
+
+#[test]
+fn out_writes_three_whole_files_that_diff_compares() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("pod.yaml"), POD).unwrap();
+    let run = |out: &str, seed: &str| {
+        let args = ["run", "--nodes", "1", "--apply", "pod.yaml", "--for", "1m", "--out", out, "--seed", seed];
+        let done = wavetank(dir.path(), &args);
+        assert_eq!(done.code, Some(0), "{}", done.err);
+        let mut names: Vec<String> = fs::read_dir(dir.path().join(out))
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["events.jsonl", "objects.yaml", "summary.json"]);
+        let text = fs::read_to_string(dir.path().join(out).join("summary.json")).unwrap();
+        let summary: serde_json::Value = serde_json::from_str(&text).unwrap();
+        summary["digest"].as_str().unwrap().to_owned()
+    };
+    let (a, b, other) = (run("a", "1"), run("b", "1"), run("c", "2"));
+    assert_eq!(a, b);
+    assert_ne!(a, other);
+    let same = wavetank(dir.path(), &["diff", "a", "b"]);
+    assert_eq!((same.code, same.out.as_str()), (Some(0), "no difference\n"));
+    let differ = wavetank(dir.path(), &["diff", "a", "c"]);
+    assert_eq!(differ.code, Some(1));
+    assert!(differ.out.contains("first difference in record"), "{}", differ.out);
+    // What was written can be read again.
+    let again = wavetank(dir.path(), &["run", "--cluster", "a/objects.yaml", "--for", "1s"]);
+    assert_eq!(again.code, Some(0), "{}", again.err);
+}
+
+#[test]
+fn a_pod_is_explained() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("pod.yaml"), POD).unwrap();
+    let told = wavetank(dir.path(), &["explain", "--apply", "pod.yaml", "--for", "1m", "--pod", "default/a"]);
+    assert_eq!(told.code, Some(0), "{}", told.err);
+    assert!(told.out.contains("created") && told.out.contains("why pending: "), "{}", told.out);
+    let unknown = wavetank(dir.path(), &["explain", "--apply", "pod.yaml", "--for", "1s", "--pod", "b"]);
+    assert_eq!(unknown.code, Some(2));
+    assert!(unknown.err.contains("no pod default/b") && unknown.err.contains("default/a"), "{}", unknown.err);
+}
+
+#[test]
+fn the_schema_is_printed() {
+    let done = wavetank(Path::new("."), &["schema"]);
+    let schema: serde_json::Value = serde_json::from_str(&done.out).unwrap();
+    assert_eq!((done.code, schema["title"].as_str()), (Some(0), Some("Wavetank scenario")));
+}
