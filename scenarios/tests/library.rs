@@ -15,7 +15,8 @@ fn check(name: &str) {
     let second = run(&plan, &mut Silent).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(first.summary.digest, second.summary.digest, "two runs of {name} differ");
     let reseeded = from_file(&file, &Settings { seed: Some(12_345), ..Settings::default() });
-    let other = run(&reseeded.unwrap_or_else(|e| panic!("{e}")), &mut Silent).unwrap_or_else(|e| panic!("{e}"));
+    let other =
+        run(&reseeded.unwrap_or_else(|e| panic!("{e}")), &mut Silent).unwrap_or_else(|e| panic!("{e}"));
     assert_ne!(first.summary.digest, other.summary.digest, "the seed of {name} changes nothing");
 
     let mut text = first.summary.to_text();

@@ -24,6 +24,7 @@ pub(super) fn cluster_of(plan: &Plan) -> Result<Cluster, LoadErrors> {
         .epoch(plan.epoch)
         .timing(plan.timing.clone())
         .strict_namespaces(plan.strict_namespaces)
+        .behaviors(plan.behaviors.clone())
         .keep_log(Keep::Records)
         .build();
     cluster.api_mut().kinds = plan.kinds.clone();
@@ -34,6 +35,11 @@ pub(super) fn cluster_of(plan: &Plan) -> Result<Cluster, LoadErrors> {
         }
     }
     for placed in &plan.dump {
+        // Every cluster comes with a few objects, and so does every dump.
+        let built_in = matches!(placed.object.kind, Kind::NAMESPACE | Kind::PRIORITY_CLASS);
+        if built_in && cluster.get(placed.object.kind, placed.object.key()).is_some() {
+            continue;
+        }
         if let Err(error) = cluster.import(placed.object.clone()) {
             errors.push(refused(placed, &error));
         }
