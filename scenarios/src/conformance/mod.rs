@@ -15,6 +15,7 @@
 mod defaulting;
 mod intstr;
 mod names;
+mod patches;
 mod pod_actions;
 mod pod_conditions;
 mod pod_phase;
@@ -45,6 +46,7 @@ const ADAPTERS: &[(&str, Check)] = &[
     ("defaulting", defaulting::check),
     ("intstr", intstr::check),
     ("names", names::check),
+    ("patches", patches::check),
     ("pod_actions", pod_actions::check),
     ("pod_conditions", pod_conditions::check),
     ("pod_phase", pod_phase::check),

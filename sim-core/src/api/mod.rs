@@ -7,6 +7,7 @@ pub mod kind;
 pub mod list;
 pub mod meta;
 pub mod object;
+pub mod patch;
 pub mod pod_status;
 pub mod request;
 pub mod server;
