@@ -4,6 +4,7 @@
 //! of the API server, it runs over a journal of answers (see [`machinery::fx`]). [`ControllerManager`] is the component
 //! that holds them all.
 
+pub mod daemon_set;
 pub mod deployment;
 pub mod garbage_collector;
 pub mod job;

@@ -12,7 +12,7 @@ use crate::job::ttl::{self, TtlAfterFinished};
 use crate::machinery::cache::Caches;
 use crate::machinery::host::Host;
 use crate::machinery::lane::untag;
-use crate::{deployment, job, replica_set};
+use crate::{daemon_set, deployment, job, replica_set};
 
 /// Whose queue a timer means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,6 +23,8 @@ pub enum LaneId {
     ReplicaSet,
     /// Jobs.
     Job,
+    /// DaemonSets.
+    DaemonSet,
     /// Finished Jobs with a time to live.
     TtlAfterFinished,
 }
@@ -47,6 +49,8 @@ pub struct Config {
     pub concurrent_replicaset_syncs: usize,
     /// `--concurrent-job-syncs`.
     pub concurrent_job_syncs: usize,
+    /// `--concurrent-daemonset-syncs`.
+    pub concurrent_daemonset_syncs: usize,
     /// `--concurrent-ttl-after-finished-syncs`.
     pub concurrent_ttl_after_finished_syncs: usize,
     /// `--concurrent-gc-syncs`.
@@ -62,6 +66,7 @@ impl Default for Config {
             concurrent_deployment_syncs: 5,
             concurrent_replicaset_syncs: 5,
             concurrent_job_syncs: 5,
+            concurrent_daemonset_syncs: 2,
             concurrent_ttl_after_finished_syncs: 5,
             concurrent_gc_syncs: 20,
             custom_kinds: Vec::new(),
@@ -79,6 +84,7 @@ pub struct ControllerManager {
     replica_sets: Host<replica_set::Controller>,
     jobs: Host<job::Controller>,
     job_orphans: Host<Orphans>,
+    daemon_sets: Host<daemon_set::Controller>,
     ttl: Host<TtlAfterFinished>,
     collector: Host<GarbageCollector>,
 }
@@ -120,6 +126,7 @@ impl ControllerManager {
             ),
             jobs: Host::new(2, job::Controller::default(), config.concurrent_job_syncs),
             job_orphans: Host::new(3, Orphans, 1),
+            daemon_sets: Host::new(5, daemon_set::Controller::default(), config.concurrent_daemonset_syncs),
             ttl: Host::new(6, TtlAfterFinished, config.concurrent_ttl_after_finished_syncs),
             collector: Host::new(7, GarbageCollector::default(), config.concurrent_gc_syncs),
         }
@@ -143,9 +150,14 @@ impl ControllerManager {
                 }
                 self.replica_sets.notify(ctx, |c, add| c.pod_changed(caches, change, add));
                 self.jobs.notify(ctx, |c, add| c.pod_changed(caches, change, add));
+                self.daemon_sets.notify(ctx, |c, add| c.pod_changed(caches, change, add));
                 self.job_orphans
                     .notify(ctx, |c, add| c.changed(caches, change, &mut |key| add(key, Span::ZERO)));
             }
+            Kind::DAEMON_SET => {
+                self.daemon_sets.notify(ctx, |c, add| c.daemon_set_changed(change, add));
+            }
+            Kind::NODE => self.daemon_sets.notify(ctx, |c, add| c.node_changed(caches, change, add)),
             Kind::JOB => {
                 let (epoch, now) = (ctx.epoch(), ctx.now());
                 self.jobs.notify(ctx, |c, add| c.job_changed(epoch, now, change, add));
@@ -165,6 +177,7 @@ impl ControllerManager {
             busy |= self.replica_sets.pump(&self.caches, ctx);
             busy |= self.jobs.pump(&self.caches, ctx);
             busy |= self.job_orphans.pump(&self.caches, ctx);
+            busy |= self.daemon_sets.pump(&self.caches, ctx);
             busy |= self.ttl.pump(&self.caches, ctx);
             busy |= self.collector.pump(&self.caches, ctx);
             if !busy {
@@ -197,6 +210,7 @@ impl Component for ControllerManager {
             Timer::Work(LaneId::Deployment, key) => self.deployments.lane.queue.due(key),
             Timer::Work(LaneId::ReplicaSet, key) => self.replica_sets.lane.queue.due(key),
             Timer::Work(LaneId::Job, key) => self.jobs.lane.queue.due(key),
+            Timer::Work(LaneId::DaemonSet, key) => self.daemon_sets.lane.queue.due(key),
             Timer::Work(LaneId::TtlAfterFinished, key) => self.ttl.lane.queue.due(key),
             Timer::Orphan(object) => self.job_orphans.lane.queue.due(object),
             Timer::Collect(object) => self.collector.lane.queue.due(object),
@@ -211,6 +225,7 @@ impl Component for ControllerManager {
             1 => self.replica_sets.replied(ctx, worker, slot, reply.result),
             2 => self.jobs.replied(ctx, worker, slot, reply.result),
             3 => self.job_orphans.replied(ctx, worker, slot, reply.result),
+            5 => self.daemon_sets.replied(ctx, worker, slot, reply.result),
             6 => self.ttl.replied(ctx, worker, slot, reply.result),
             _ => self.collector.replied(ctx, worker, slot, reply.result),
         }

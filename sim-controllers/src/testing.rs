@@ -310,7 +310,7 @@ impl World {
         let mut copy = Object::clone(&old);
         let now = self.now;
         let Body::Pod(pod) = &mut copy.body else { return };
-        pod.node_name = "node-1".into();
+        pod.node_name = crate::daemon_set::nodes::target_node(pod).unwrap_or("node-1".into());
         let status = Arc::make_mut(&mut pod.status);
         if status.phase.is_terminal() && !matches!(step, Step::Vanish) {
             return;
@@ -369,5 +369,5 @@ fn merge_body(new: &mut Body, old: &Body, status_only: bool) {
             _ => {}
         } };
     }
-    merge!(Deployment, ReplicaSet, DaemonSet, Job);
+    merge!(Deployment, ReplicaSet, DaemonSet, Job, Node);
 }

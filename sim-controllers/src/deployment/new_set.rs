@@ -15,6 +15,7 @@ use super::util::{self, POD_TEMPLATE_HASH, REVISION, Set};
 use super::{Run, Sets};
 use crate::machinery::fx::Stop;
 use crate::machinery::pod_control::{create, namespace_terminating};
+use crate::machinery::template_hash::pod_template_hash;
 
 impl Run<'_, '_, '_> {
     /// The new ReplicaSet, with annotations and the Deployment's revision up to date, and the old ones. Sorts `sets` by
@@ -155,20 +156,4 @@ impl Run<'_, '_, '_> {
         self.fx.warning(&self.input.object, "ReplicaSetCreateError", message);
         Ok(error.into())
     }
-}
-
-/// The hash that names the ReplicaSet of a template.
-// DIFFERS: not upstream's FNV-32a over a dump of the Go struct; stable, and of the same alphabet and use.
-pub(super) fn pod_template_hash(
-    template: &k8s_openapi::api::core::v1::PodTemplateSpec,
-    collision_count: Option<i32>,
-) -> String {
-    let text = serde_json::to_vec(template).unwrap_or_default();
-    let mut hash: u32 = 0x811c_9dc5;
-    let salt = collision_count.map(|n| n.to_le_bytes()).unwrap_or_default();
-    for byte in text.iter().chain(&salt) {
-        hash = (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
-    }
-    const SAFE: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
-    hash.to_string().bytes().map(|digit| SAFE[usize::from(digit) % SAFE.len()] as char).collect()
 }
