@@ -1,6 +1,7 @@
 //! A pod spec compiled into what its kubelet needs: the lifecycle plan. Made once per shared spec, used by all its pods.
 
 use k8s_openapi::api::core::v1::{Container, PodSpec, Probe};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use sim_core::time::{Span, secs};
 use smallvec::SmallVec;
 use smol_str::SmolStr;
@@ -84,9 +85,25 @@ pub enum Hook {
     Handler,
 }
 
+/// How a probe asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProbeHandler {
+    /// `exec`.
+    Exec,
+    /// `httpGet`.
+    #[default]
+    Http,
+    /// `tcpSocket`, with its port if that is a number.
+    Tcp(u16),
+    /// `grpc`.
+    Grpc,
+}
+
 /// A probe with upstream's defaults filled in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProbePlan {
+    /// How it asks.
+    pub handler: ProbeHandler,
     /// `initialDelaySeconds`.
     pub initial_delay: Span,
     /// `periodSeconds`, at least one second.
@@ -261,11 +278,27 @@ fn compile_hook(h: &k8s_openapi::api::core::v1::LifecycleHandler) -> Hook {
 fn compile_probe(p: &Probe) -> ProbePlan {
     let positive = |v: Option<i32>, default: i32| v.filter(|v| *v > 0).unwrap_or(default);
     ProbePlan {
+        handler: probe_handler(p),
         initial_delay: secs(i64::from(p.initial_delay_seconds.unwrap_or(0).max(0))),
         period: secs(i64::from(positive(p.period_seconds, 10))),
         success_threshold: positive(p.success_threshold, 1) as u32,
         failure_threshold: positive(p.failure_threshold, 3) as u32,
         termination_grace: p.termination_grace_period_seconds,
+    }
+}
+
+fn probe_handler(p: &Probe) -> ProbeHandler {
+    if p.exec.is_some() {
+        ProbeHandler::Exec
+    } else if p.grpc.is_some() {
+        ProbeHandler::Grpc
+    } else if let Some(tcp) = &p.tcp_socket {
+        match &tcp.port {
+            IntOrString::Int(port) => ProbeHandler::Tcp(u16::try_from(*port).unwrap_or(0)),
+            IntOrString::String(_) => ProbeHandler::Tcp(0),
+        }
+    } else {
+        ProbeHandler::Http
     }
 }
 

@@ -176,6 +176,7 @@ mod tests {
     use sim_core::time::{millis, secs};
 
     const PROBE: ProbePlan = ProbePlan {
+        handler: crate::plan::ProbeHandler::Http,
         initial_delay: Span::ZERO,
         period: secs(10),
         success_threshold: 1,
@@ -273,7 +274,7 @@ mod tests {
             started in 0i64..30_000, first: bool, gaps in prop::collection::vec(1i64..60_000, 0..6),
         ) {
             let probe = ProbePlan { initial_delay: secs(delay), period: secs(period),
-                success_threshold: success, failure_threshold: failure, termination_grace: None };
+                success_threshold: success, failure_threshold: failure, ..PROBE };
             let flips = gaps.iter().scan(0, |sum, g| { *sum += g; Some(millis(*sum)) }).collect();
             let outcomes = Outcomes { first, flips };
             let (started, end) = (Time::ZERO + millis(started), at(1000));

@@ -142,7 +142,7 @@ impl PodWorker<'_, '_> {
         let time = if deaf { Span::MAX } else { self.sample("behavior/stop", i, own) };
         let code = behavior.and_then(|b| b.stop_exit_code).unwrap_or(0);
         let (time, exit_code) = if time <= limit { (time, code) } else { (limit, KILLED) };
-        self.record(Some(i), "stopping", kill.grace.max(0));
+        self.record(Some(i), "stopping", limit.as_secs());
         let timer = self.kill_timer(i, time);
         let since = self.now();
         if let Some(kill) = &mut self.pod.cells[i].kill {

@@ -5,7 +5,7 @@ use sim_core::time::Time;
 
 use crate::actions::ProbeResult;
 use crate::behavior::Behavior;
-use crate::plan::{ContainerPlan, ProbePlan};
+use crate::plan::{ContainerPlan, ProbeHandler, ProbePlan};
 use crate::probes::{Outcomes, ProbeKind, Worker};
 
 use super::Timer;
@@ -167,7 +167,7 @@ impl PodWorker<'_, '_> {
             let ok = result == Some(ProbeResult::Success);
             self.record(Some(i), step_name(kind), i64::from(ok));
             if !ok {
-                self.unhealthy(kind);
+                self.unhealthy(i, kind);
             } else if kind == ProbeKind::Startup {
                 self.begin_probing(i);
             }
@@ -183,8 +183,17 @@ impl PodWorker<'_, '_> {
 
     // DIFFERS: upstream says this for every failed attempt, here it is said once per verdict: attempts that change
     // nothing are not simulated.
-    fn unhealthy(&mut self, kind: ProbeKind) {
-        let message = format!("{} probe failed: HTTP probe failed with statuscode: 503", kind.as_str());
+    fn unhealthy(&mut self, i: usize, kind: ProbeKind) {
+        let Some(probe) = probe_of(&self.pod.plan().containers[i], kind) else { return };
+        let output = match probe.handler {
+            ProbeHandler::Exec => String::new(),
+            ProbeHandler::Http => "HTTP probe failed with statuscode: 503".into(),
+            ProbeHandler::Tcp(port) => {
+                format!("dial tcp {}:{port}: connect: connection refused", self.pod.ip)
+            }
+            ProbeHandler::Grpc => "service unhealthy (responded with \"NOT_SERVING\")".into(),
+        };
+        let message = format!("{} probe failed: {output}", kind.as_str());
         self.event(EventType::Warning, "Unhealthy", &message);
     }
 }

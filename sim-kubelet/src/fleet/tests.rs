@@ -2,6 +2,7 @@
 
 mod ends;
 mod golden;
+mod invariants;
 mod nodes;
 mod starts;
 
