@@ -36,7 +36,7 @@ pub struct BehaviorSpec {
     pub by_restart: Vec<RunSpec>,
     /// How a run ends by completion index of an Indexed Job.
     #[serde(default)]
-    pub by_index: BTreeMap<u32, RunSpec>,
+    pub by_index: BTreeMap<String, RunSpec>,
     /// Until the readiness probe succeeds; as `startup`, if absent.
     pub ready_after: Option<DelaySpec>,
     /// What the readiness probe sees over time.
@@ -307,7 +307,7 @@ impl BehaviorSpec {
             startup: delay(self.startup),
             run,
             by_restart: self.by_restart.iter().map(RunSpec::to_run).collect(),
-            by_index: self.by_index.iter().map(|(i, r)| (*i as i32, r.to_run())).collect(),
+            by_index: by_index(&self.by_index).map_err(at("byIndex"))?,
             ready_after: delay(self.ready_after),
             readiness: answers(&self.readiness).map_err(at("readiness"))?,
             liveness: answers(&self.liveness).map_err(at("liveness"))?,
@@ -323,6 +323,14 @@ impl BehaviorSpec {
         };
         Ok((self.matches.to_match(), Arc::new(behavior)))
     }
+}
+
+fn by_index(runs: &BTreeMap<String, RunSpec>) -> Result<BTreeMap<i32, Run>, String> {
+    let read = |(index, run): (&String, &RunSpec)| match index.parse::<i32>() {
+        Ok(number) if number >= 0 => Ok((number, run.to_run())),
+        _ => Err(format!("`{index}` is not a completion index")),
+    };
+    runs.iter().map(read).collect()
 }
 
 impl MatchSpec {
@@ -387,6 +395,7 @@ mod tests {
             (json!({"liveness": [{"after": "5s", "ok": true}, {"ok": false}]}), "rising order"),
             (json!({"memory": "12Qx"}), "12Qx"),
             (json!({"cpu": {"steps": [{"after": "5s", "amount": "-1"}]}}), "cpu: `-1` is negative"),
+            (json!({"byIndex": {"-1": {"run": "5s"}}}), "byIndex: `-1` is not a completion index"),
             (json!({"match": {"pod": "x"}}), "unknown field `pod`"),
         ] {
             let error = rule(value.clone()).unwrap_err();

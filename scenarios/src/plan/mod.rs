@@ -112,7 +112,7 @@ pub struct Plan {
     /// What containers do.
     pub behaviors: sim_kubelet::behavior::Behaviors,
     /// KubeSchedulerConfiguration.
-    pub scheduler_config: Option<Source>,
+    pub scheduler_config: Option<sim_scheduler::config::SchedulerConfig>,
     /// Kinds, those of CustomResourceDefinitions included.
     pub kinds: Kinds,
     /// Nodes of pools, there from the start.

@@ -8,9 +8,11 @@ use sim_core::engine::timing::Timing;
 use sim_core::load::tree::Node;
 use sim_core::load::{
     Document, LoadError, LoadErrors, LoadOptions, LoadedObject, Notice, Strictness, documents, embedded,
-    from_tree, objects,
+    from_tree, objects, read,
 };
 use sim_core::time::{Epoch, Span, Time};
+use sim_scheduler::config::SchedulerConfig;
+use sim_scheduler::framework::Registry;
 
 use super::{AFTER_LAST, Do, Placed, Plan, Settings, Trace, nodes, read_source};
 use crate::expect::Expectation;
@@ -336,14 +338,29 @@ impl<'a> Planner<'a> {
         }
     }
 
+    fn scheduler_config(&mut self, path: &Path) -> Result<SchedulerConfig, LoadErrors> {
+        let source = read_source(path, self.settings.max_input)?;
+        // Read once for places in errors, and once more by the scheduler itself, which knows what else must hold.
+        let (_, notices) = read::<SchedulerConfig>(&source, &self.options())?;
+        self.notices.extend(notices);
+        let (value, _) = read::<serde_json::Value>(&source, &self.options())?;
+        let checked = SchedulerConfig::from_json(value)
+            .and_then(|config| config.profiles(&Registry::in_tree()).map(|_| config));
+        checked.map_err(|error| LoadError::new(format!("{}: {error}", source.name())).into())
+    }
+
     fn finish(mut self, top: Scenario, base: &Path, name: String) -> Result<Plan, LoadErrors> {
         let config = match (&self.settings.scheduler_config, &top.scheduler_config) {
             (Some(path), _) => Some(path.clone()),
             (None, Some(path)) => Some(base.join(path)),
             (None, None) => None,
         };
-        let scheduler_config = config.and_then(|path| {
-            read_source(&path, self.settings.max_input).map_err(|error| self.errors.push(error)).ok()
+        let scheduler_config = config.and_then(|path| match self.scheduler_config(&path) {
+            Ok(config) => Some(config),
+            Err(LoadErrors(errors)) => {
+                self.errors.extend(errors);
+                None
+            }
         });
         if !self.errors.is_empty() {
             return Err(LoadErrors(self.errors));
