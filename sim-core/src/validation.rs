@@ -187,17 +187,9 @@ pub fn go_quote(text: &str) -> String {
     out
 }
 
-/// A text as `encoding/json` prints it: with HTML characters escaped.
-pub fn go_json_text(text: &str) -> String {
-    escape_html(&serde_json::json!(text).to_string())
-}
-
-/// How upstream's field errors print a list of strings: compact JSON, `null` for none.
-pub fn go_json_strings(values: Option<&[String]>) -> String {
-    escape_html(&serde_json::json!(values).to_string())
-}
-
-fn escape_html(json: &str) -> String {
+/// A value as `encoding/json` prints it: compact, with HTML characters escaped.
+pub fn go_json(value: &impl serde::Serialize) -> String {
+    let json = serde_json::to_string(value).unwrap_or_default();
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
         match c {

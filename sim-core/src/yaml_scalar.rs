@@ -1,7 +1,7 @@
 //! What a plain YAML scalar means to `sigs.k8s.io/yaml` (YAML 1.1 as `go.yaml.in/yaml/v2` has it), and how it reaches
 //! the JSON decoder: `yes` is a boolean, `012` is ten, `1e3` is 1000, and large numbers lose digits as floats.
 
-use crate::validation::go_json_text;
+use crate::validation::go_json;
 
 /// A plain (unquoted) scalar, resolved.
 #[derive(Clone, Debug, PartialEq)]
@@ -105,7 +105,7 @@ impl Scalar {
             Scalar::Null => Ok("null".to_string()),
             Scalar::Bool(value) => Ok(value.to_string()),
             Scalar::Int(value) => Ok(value.to_string()),
-            Scalar::Text(text) => Ok(go_json_text(text)),
+            Scalar::Text(text) => Ok(go_json(text)),
             Scalar::Float(value) => go_json_float(*value),
         }
     }

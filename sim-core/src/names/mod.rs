@@ -1,8 +1,11 @@
 //! Names that are made up: `generateName`, hashes of templates and revisions, ordinals.
 
+mod go_types;
+mod revision;
 mod template_hash;
 
-pub use template_hash::{Decoding, pod_template_hash};
+pub use revision::{controller_revision_name, go_template, hash_controller_revision, revision_data};
+pub use template_hash::{Decoding, pod_template_hash, template_hash};
 
 use crate::engine::random::Stream;
 
@@ -18,13 +21,18 @@ const MAX_GENERATED: usize = 63;
 /// Characters added to a prefix.
 const RANDOM: usize = 5;
 
-/// The part of a `generateName` that is kept: at most 58 bytes.
-pub fn kept_prefix(base: &str) -> &str {
-    let mut end = base.len().min(MAX_GENERATED - RANDOM);
-    while !base.is_char_boundary(end) {
+/// At most so many bytes of a text, whole characters.
+fn cut(text: &str, max: usize) -> &str {
+    let mut end = text.len().min(max);
+    while !text.is_char_boundary(end) {
         end -= 1;
     }
-    &base[..end]
+    &text[..end]
+}
+
+/// The part of a `generateName` that is kept: at most 58 bytes.
+pub fn kept_prefix(base: &str) -> &str {
+    cut(base, MAX_GENERATED - RANDOM)
 }
 
 /// A name from a `generateName` (`names.SimpleNameGenerator`): the prefix and five characters, one draw each.
@@ -73,32 +81,26 @@ impl Fnv32a {
     }
 }
 
-/// `history.HashControllerRevision`: of a revision's raw data, with the collision count if there is one. Unlike that of
-/// templates it is plain FNV-32: multiplied first.
-pub fn hash_controller_revision(raw: &[u8], probe: Option<i32>) -> String {
-    let probe = probe.map(|p| p.to_string()).unwrap_or_default();
-    let bytes = raw.iter().chain(probe.as_bytes());
-    let sum = bytes.fold(FNV_OFFSET, |sum, byte| sum.wrapping_mul(FNV_PRIME) ^ u32::from(*byte));
-    safe_encode(&sum.to_string())
-}
-
-/// `history.ControllerRevisionName`: the owner's name, cut to 223 bytes, and the hash.
-pub fn controller_revision_name(prefix: &str, hash: &str) -> String {
-    let mut end = prefix.len().min(223);
-    while !prefix.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}-{hash}", &prefix[..end])
-}
-
 /// The `generateName` of pods of a job's index (`podGenerateNameWithIndex`): cut so that index and suffix are kept.
 pub fn job_index_generate_name(job: &str, index: i32) -> String {
     let tail = format!("-{index}-");
-    let mut end = job.len().min((MAX_GENERATED - RANDOM).saturating_sub(tail.len()));
-    while !job.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}{tail}", &job[..end])
+    let kept = (MAX_GENERATED - RANDOM).saturating_sub(tail.len());
+    format!("{}{tail}", cut(job, kept))
+}
+
+/// The name of a pod of a StatefulSet.
+pub fn stateful_pod_name(set: &str, ordinal: i32) -> String {
+    format!("{set}-{ordinal}")
+}
+
+/// The name of a claim of a StatefulSet's pod: that of its template, and the pod's.
+pub fn stateful_claim_name(template: &str, set: &str, ordinal: i32) -> String {
+    format!("{template}-{set}-{ordinal}")
+}
+
+/// The name of a CronJob's Job: its scheduled time in minutes since 1970.
+pub fn cron_job_name(cron_job: &str, minutes: i64) -> String {
+    format!("{cron_job}-{minutes}")
 }
 
 /// The set and the ordinal in a name of a StatefulSet's pod (`getParentNameAndOrdinal`): -1 without one. A number beyond

@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
+use k8s_openapi::api::core::v1::PodTemplateSpec;
 use serde_json::Value;
 
 use super::Fnv32a;
+use super::go_types::{self, Types};
 use crate::quantity::Quantity;
-
-const TYPES: &str = include_str!("pod_template_types.txt");
 
 /// How the hashing component got the template. Quantities keep their text differently.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,8 +43,7 @@ impl fmt::Write for Fnv32a {
 /// assert_eq!(pod_template_hash(&template, Some(0), Decoding::Protobuf), "77bdbc7769");
 /// ```
 pub fn pod_template_hash(template: &Value, collision_count: Option<i32>, decoding: Decoding) -> String {
-    let named = TYPES.lines().filter_map(|line| line.split_once(' '));
-    let mut dump = Dump { types: named.collect(), decoding, hash: Fnv32a::default() };
+    let mut dump = Dump { types: go_types::read(), decoding, hash: Fnv32a::default() };
     // Writing to a hash does not fail.
     let _ = dump.value("v1.PodTemplateSpec", Some(template), true);
     let mut hash = dump.hash;
@@ -55,8 +54,14 @@ pub fn pod_template_hash(template: &Value, collision_count: Option<i32>, decodin
     hash.safe_sum()
 }
 
+/// The hash of a template as kube-controller-manager has it: [`pod_template_hash`] of the wire form, by protobuf.
+pub fn template_hash(template: &PodTemplateSpec, collision_count: Option<i32>) -> String {
+    let value = serde_json::to_value(template).unwrap_or_default();
+    pod_template_hash(&value, collision_count, Decoding::Protobuf)
+}
+
 struct Dump {
-    types: BTreeMap<&'static str, &'static str>,
+    types: Types,
     decoding: Decoding,
     hash: Fnv32a,
 }
@@ -101,15 +106,12 @@ impl Dump {
 
     fn fields(&mut self, definition: &'static str, value: Option<&Value>) -> fmt::Result {
         self.hash.write_char('{')?;
-        for (i, field) in definition.split(' ').enumerate() {
-            let mut parts = field.splitn(3, ':');
-            let (name, json, go) =
-                (parts.next(), parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        for (i, field) in go_types::fields(definition).enumerate() {
             let space = if i > 0 { " " } else { "" };
-            write!(self.hash, "{space}{}:", name.unwrap_or_default())?;
+            write!(self.hash, "{space}{}:", field.name)?;
             // Fields of an inlined struct are in the same JSON object.
-            let inner = if json.is_empty() { value } else { value.and_then(|v| v.get(json)) };
-            self.value(go, inner, true)?;
+            let inner = if field.json.is_empty() { value } else { value.and_then(|v| v.get(field.json)) };
+            self.value(field.go, inner, true)?;
         }
         self.hash.write_char('}')
     }

@@ -16,7 +16,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelecto
 use smallvec::SmallVec;
 
 use crate::api::meta::Labels;
-use crate::validation::{go_json_strings, go_quote, is_qualified_name, is_valid_label_value};
+use crate::validation::{go_json, go_quote, is_qualified_name, is_valid_label_value};
 
 pub use fields::{FieldRequirement, FieldSelector};
 pub use node::{NodeSelector, PreferredSchedulingTerms, RequiredNodeAffinity};
@@ -129,9 +129,8 @@ impl Requirement {
             }
         };
         check_key(is_qualified_name(key));
-        let mut wrong_count = |rule: &str| {
-            messages.push(format!("{values_path}: Invalid value: {}: {rule}", go_json_strings(given)))
-        };
+        let mut wrong_count =
+            |rule: &str| messages.push(format!("{values_path}: Invalid value: {}: {rule}", go_json(&given)));
         match operator {
             Operator::In | Operator::NotIn if values.is_empty() => {
                 wrong_count("for 'in', 'notin' operators, values set can't be empty");

@@ -92,7 +92,7 @@ fn field_expressions(
         match expression.values.as_deref() {
             Some([value]) => selector = selector.and(&expression.key, equal, value),
             values => {
-                let (path, values) = (path.child("values"), crate::validation::go_json_strings(values));
+                let (path, values) = (path.child("values"), crate::validation::go_json(&values));
                 messages.push(format!("{path}: Invalid value: {values}: must have one element"));
             }
         }

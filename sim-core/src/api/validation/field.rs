@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::api::error::ApiError;
 use crate::api::kind::KindInfo;
+pub use crate::validation::go_json;
 use crate::validation::go_quote;
 
 /// A place in an object, e.g. `spec.containers[0].image`. Made while walking down; rendered only for complaints.
@@ -293,19 +294,6 @@ impl Errors {
             all => format!("[{}]", all.join(", ")),
         }
     }
-}
-
-/// Go's `json.Marshal`: compact, and with `<`, `>`, `&` escaped.
-pub fn go_json(value: &impl Serialize) -> String {
-    let text = serde_json::to_string(value).unwrap_or_default();
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => out.push_str(&format!("\\u{:04x}", c as u32)),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]
