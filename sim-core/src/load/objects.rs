@@ -8,7 +8,7 @@ use super::de::Ignored;
 use super::documents::{Document, Report, is_json};
 use super::error::{LoadError, LoadErrors, Notice};
 use super::source::{Place, Source, Text};
-use super::tree::{Data, Node};
+use super::tree::{Data, Duplicate, Node};
 use super::{LoadOptions, Strictness, disabled, json, served, share, yaml};
 use crate::api::kind::{Kind, KindInfo, Kinds};
 use crate::api::object::Object;
@@ -49,28 +49,14 @@ pub struct LoadedObject {
 /// # Errors
 /// All that is wrong, in the order of the input; then nothing is loaded.
 pub fn objects(kinds: &mut Kinds, sources: &[Source], options: &LoadOptions) -> Result<Loaded, LoadErrors> {
-    let mut loader = Loader {
-        kinds,
-        options,
-        report: Report::default(),
-        shared: share::Shared::default(),
-        objects: Vec::new(),
-        skipped: 0,
-    };
+    let mut loader = Loader::new(kinds, options);
     for source in sources {
         loader.report.next_source();
         if let Err(error) = loader.source(source) {
             loader.report.errors.push(error);
         }
     }
-    if loader.skipped > 0 {
-        let message = format!("too many errors: {} more objects were not looked at", loader.skipped);
-        loader.report.errors.push(LoadError::new(message));
-    }
-    if !loader.report.errors.is_empty() {
-        return Err(LoadErrors(loader.report.errors));
-    }
-    Ok(Loaded { objects: loader.objects, notices: loader.report.notices })
+    loader.finish()
 }
 
 /// Reads one object that stands inside another document, e.g. in place in a scenario. Places are those of the document,
@@ -84,20 +70,9 @@ pub fn embedded(
     node: &Node<'_>,
     options: &LoadOptions,
 ) -> Result<Loaded, LoadErrors> {
-    let mut loader = Loader {
-        kinds,
-        options,
-        report: Report::default(),
-        shared: share::Shared::default(),
-        objects: Vec::new(),
-        skipped: 0,
-    };
+    let mut loader = Loader::new(kinds, options);
     loader.document(Document::new(node.clone(), Vec::new(), document.text()));
-    if loader.report.errors.is_empty() {
-        Ok(Loaded { objects: loader.objects, notices: loader.report.notices })
-    } else {
-        Err(LoadErrors(loader.report.errors))
-    }
+    loader.finish()
 }
 
 struct Loader<'o> {
@@ -113,7 +88,45 @@ struct Loader<'o> {
 /// `apiVersion` and `kind` that the items of a typed list leave out.
 type Inherited<'a> = Option<(&'a str, &'a str)>;
 
-impl Loader<'_> {
+/// A source's documents on their way to the loader.
+struct Feed<'l, 'o, 's> {
+    loader: &'l mut Loader<'o>,
+    text: Text<'s>,
+}
+
+impl<'s> yaml::Sink<'s> for Feed<'_, '_, 's> {
+    fn is_list(&self, head: yaml::Head<'s>) -> bool {
+        self.loader.is_list(Some(head.api_version), Some(head.kind))
+    }
+
+    fn document(&mut self, root: Node<'s>, duplicates: Vec<Duplicate>) {
+        self.loader.document(Document::new(root, duplicates, self.text));
+    }
+
+    fn item(&mut self, head: yaml::Head<'s>, root: Node<'s>, duplicates: Vec<Duplicate>) {
+        let inherited = item_kind(head.kind).map(|kind| (head.api_version, kind));
+        let strictness = self.loader.list_strictness();
+        self.loader.object(Document::new(root, duplicates, self.text), inherited, strictness);
+    }
+}
+
+impl<'o> Loader<'o> {
+    fn new(kinds: &'o mut Kinds, options: &'o LoadOptions) -> Loader<'o> {
+        let (report, shared) = (Report::default(), share::Shared::default());
+        Loader { kinds, options, report, shared, objects: Vec::new(), skipped: 0 }
+    }
+
+    fn finish(mut self) -> Result<Loaded, LoadErrors> {
+        if self.skipped > 0 {
+            let message = format!("too many errors: {} more objects were not looked at", self.skipped);
+            self.report.errors.push(LoadError::new(message));
+        }
+        if !self.report.errors.is_empty() {
+            return Err(LoadErrors(self.report.errors));
+        }
+        Ok(Loaded { objects: self.objects, notices: self.report.notices })
+    }
+
     fn source(&mut self, source: &Source) -> Result<(), LoadError> {
         let text = source.open(self.options.max_input)?;
         let before = (self.objects.len(), self.report.errors.len());
@@ -133,11 +146,7 @@ impl Loader<'_> {
     }
 
     fn yaml(&mut self, text: Text<'_>) -> Result<(), LoadError> {
-        let mut reader = yaml::Documents::new(text);
-        while let Some(root) = reader.next_document()? {
-            self.document(Document::new(root, std::mem::take(&mut reader.duplicates), text));
-        }
-        Ok(())
+        yaml::Documents::new(text).feed(&mut Feed { loader: self, text })
     }
 
     fn json(&mut self, text: Text<'_>) -> Result<(), LoadError> {

@@ -84,6 +84,9 @@ fn documents_that_are_no_objects_are_refused() {
         let found = error(text);
         assert!(found.contains(wanted), "{text}\n wanted {wanted}\n found  {found}");
     }
+    let most =
+        format!("{{\"apiVersion\": \"v1\", \"kind\": \"x\", \"a\": {}{}}}", "[".repeat(127), "]".repeat(127));
+    assert!(error(&most).contains("no matches"), "{}", error(&most));
     let deep = format!("{}{}", "[".repeat(5_000), "]".repeat(5_000));
     for text in [format!("{{\"a\": {deep}}}"), deep] {
         assert!(error(&text).contains("nest"), "{}", error(&text));
@@ -144,7 +147,17 @@ fn lists_give_their_items() {
     let list = "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Node\n  metadata: {name: n1, namespace: x}\n";
     let node = &load(list).unwrap().objects[0].object;
     assert_eq!(node.key().to_string(), "n1", "cluster-scoped");
-    assert!(error("apiVersion: v1\nkind: List\nitems: 5\n").contains("items: expected a list"));
+    for other in ["apiVersion: v1\nkind: List\nitems: 5\n", "{apiVersion: v1, kind: List, items: 5}"] {
+        assert!(error(other).contains("items: expected a list"), "{}", error(other));
+    }
+    let none = "apiVersion: v1\nitems: []\nkind: List\n---\napiVersion: v1\nitems:\nkind: PodList\n";
+    assert_eq!(load(none).unwrap().objects.len(), 0);
+    let slips = "kind: List\nkind: List\napiVersion: v1\nitems:\n- apiVersion: v1\n  kind: Node\n  metadata: {name: a, name: b}\n";
+    let notices = load(slips).unwrap().notices;
+    assert_eq!(
+        notices.iter().map(Notice::to_string).collect::<Vec<_>>(),
+        ["f:7:23: duplicate field \"metadata.name\""]
+    );
 }
 
 #[test]
@@ -235,7 +248,8 @@ fn configuration_files_use_the_same_reader() {
 
 const MANIFEST: &str = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n  labels: &l {app: \"x\"}\nspec:\n  \
     containers:\n  - name: c\n    image: i\n    args: [\"-c\", 'b', |-\n      x\n    ]\n  nodeSelector: *l\n---\n\
-    {\"apiVersion\": \"v1\", \"kind\": \"Node\", \"metadata\": {\"name\": \"n\\u00e4\"}}\n";
+    {\"apiVersion\": \"v1\", \"kind\": \"Node\", \"metadata\": {\"name\": \"n\\u00e4\"}}\n---\n\
+    apiVersion: v1\nitems:\n- metadata: &m {name: b}\n- metadata: *m\nkind: NodeList\n";
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]

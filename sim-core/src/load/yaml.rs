@@ -38,6 +38,42 @@ struct Anchored<'s> {
 
 type Item<'s> = (Event<'s>, u32);
 
+/// Takes documents as they are read, and the items of lists one by one: a list is never held as a whole.
+pub(crate) trait Sink<'s> {
+    /// True if a document of this type is a list.
+    fn is_list(&self, head: Head<'s>) -> bool;
+    /// A document that is not empty.
+    fn document(&mut self, root: Node<'s>, duplicates: Vec<Duplicate>);
+    /// An item of a list.
+    fn item(&mut self, head: Head<'s>, root: Node<'s>, duplicates: Vec<Duplicate>);
+}
+
+/// `apiVersion` and `kind` of a document, read ahead from its lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Head<'s> {
+    pub(crate) api_version: &'s str,
+    pub(crate) kind: &'s str,
+}
+
+impl<'s> Head<'s> {
+    /// Looks at the lines without indentation, which a list as kubectl prints it has for its fields, up to the end of
+    /// the document.
+    fn ahead(text: &'s str) -> Head<'s> {
+        let mut head = Head::default();
+        for line in text.lines() {
+            if line.starts_with("---") || line.starts_with("...") {
+                break;
+            }
+            if let Some(kind) = line.strip_prefix("kind:") {
+                head.kind = kind.trim();
+            } else if let Some(api_version) = line.strip_prefix("apiVersion:") {
+                head.api_version = api_version.trim();
+            }
+        }
+        head
+    }
+}
+
 impl<'s> Documents<'s> {
     pub(crate) fn new(text: Text<'s>) -> Documents<'s> {
         let mut options = Options::default();
@@ -65,6 +101,77 @@ impl<'s> Documents<'s> {
                     }
                 }
             }
+        }
+    }
+
+    /// Gives everything to a sink.
+    pub(crate) fn feed(&mut self, sink: &mut dyn Sink<'s>) -> Result<()> {
+        while let Some((event, at)) = self.event()? {
+            match event {
+                Event::StreamEnd => break,
+                Event::StreamStart | Event::DocumentStart(..) | Event::DocumentEnd => {
+                    self.anchors.clear();
+                    self.aliased = 0;
+                }
+                Event::MappingStart(_, 0, _) => {
+                    let head = Head::ahead(self.text.text.get(at as usize..).unwrap_or_default());
+                    if head.kind.ends_with("List") && sink.is_list(head) {
+                        self.list(head, sink)?;
+                    } else {
+                        self.whole((event, at), sink)?;
+                    }
+                }
+                _ => self.whole((event, at), sink)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn whole(&mut self, event: Item<'s>, sink: &mut dyn Sink<'s>) -> Result<()> {
+        let node = self.node(event, &Path::Root, 0)?;
+        if !node.is_null() {
+            sink.document(node, std::mem::take(&mut self.duplicates));
+        }
+        Ok(())
+    }
+
+    /// Hands out the items of a list whose start has been read. Its other fields say nothing of interest.
+    fn list(&mut self, head: Head<'s>, sink: &mut dyn Sink<'s>) -> Result<()> {
+        loop {
+            let key = self.must()?;
+            if key.0 == Event::MappingEnd {
+                self.duplicates.clear();
+                return Ok(());
+            }
+            let is_items = matches!(&key.0, Event::Scalar(text, ..) if text == "items");
+            self.node(key, &Path::Root, 1)?;
+            let (event, at) = self.must()?;
+            match (is_items, event) {
+                (true, Event::SequenceStart(_, 0, _)) => {
+                    self.duplicates.clear();
+                    self.items(head, sink)?;
+                }
+                (true, event) => {
+                    let node = self.node((event, at), &Path::Key(&Path::Root, "items"), 1)?;
+                    if !matches!(&node.data, Data::Null)
+                        && !matches!(&node.data, Data::Seq(i) if i.is_empty())
+                    {
+                        return Err(self.error(at, &Path::Key(&Path::Root, "items"), "expected a list"));
+                    }
+                }
+                (false, event) => drop(self.node((event, at), &Path::Root, 1)?),
+            }
+        }
+    }
+
+    fn items(&mut self, head: Head<'s>, sink: &mut dyn Sink<'s>) -> Result<()> {
+        loop {
+            let item = self.must()?;
+            if item.0 == Event::SequenceEnd {
+                return Ok(());
+            }
+            let node = self.node(item, &Path::Root, 0)?;
+            sink.item(head, node, std::mem::take(&mut self.duplicates));
         }
     }
 
