@@ -29,12 +29,20 @@ pub enum Sampling {
     Percentage(i32),
     /// All of them.
     All,
+    /// So many feasible ones, whatever the size of the cluster: for tests.
+    #[cfg(test)]
+    Window(usize),
 }
 
 impl Sampling {
     /// How many feasible nodes end the search among so many nodes (`numFeasibleNodesToFind`).
     pub fn enough(self, nodes: usize, profile: &Profile) -> usize {
-        let Sampling::Percentage(global) = self else { return nodes };
+        let global = match self {
+            Sampling::Percentage(global) => global,
+            Sampling::All => return nodes,
+            #[cfg(test)]
+            Sampling::Window(feasible) => return feasible,
+        };
         if profile.at(Point::Score).is_empty() {
             return nodes.min(1);
         }

@@ -1,0 +1,262 @@
+//! One attempt: from the head of the queue to an assumed pod, or to the reason why not (`ScheduleOne`).
+
+use std::collections::BTreeSet;
+
+use sim_core::api::pod_status::{ConditionStatus, PodCondition};
+use sim_core::api::request::{PodStatusPatch, Request};
+use sim_core::engine::component::Ctx;
+use sim_core::engine::log::{EventType, Record};
+use sim_core::time::Time;
+use smol_str::{SmolStr, format_smolstr};
+
+use super::{Engine, LastAttempt, Scheduler, Timer};
+use crate::cache::Slot;
+use crate::cycle::{CycleState, FastOutcome, evaluate};
+use crate::framework::{Attempt, Code, Diagnosis, Point, Profile, Status};
+use crate::queue::QueuedPod;
+
+/// Longest note of an Event.
+const NOTE_LIMIT: usize = 1024;
+
+/// What a search found.
+enum Found {
+    Node { slot: Slot, score: i64, feasible: usize, evaluated: usize, state: Option<CycleState> },
+    Nothing(Box<Diagnosis>),
+    Error(Status),
+}
+
+/// Why an attempt failed.
+pub(super) struct Failure {
+    /// The text.
+    pub(super) message: String,
+    /// True if the pod was refused, false for an error.
+    pub(super) rejected: bool,
+    /// Details, if nodes were looked at.
+    pub(super) diagnosis: Option<Box<Diagnosis>>,
+    /// New `status.nominatedNodeName`; empty clears it, `None` leaves it.
+    pub(super) nominated: Option<SmolStr>,
+}
+
+impl Failure {
+    /// A plugin's status after a node was chosen.
+    pub(super) fn after_choice(slot: Slot, status: &Status) -> Failure {
+        let mut failure = Failure {
+            message: status.message(),
+            rejected: status.code.is_rejected(),
+            diagnosis: None,
+            nominated: Some(SmolStr::default()),
+        };
+        if failure.rejected {
+            let mut diagnosis = Diagnosis { nodes: vec![(slot, status.clone())], ..Diagnosis::default() };
+            diagnosis.blame(status);
+            failure.message = diagnosis.message(1);
+            failure.diagnosis = Some(Box::new(diagnosis));
+        }
+        failure
+    }
+}
+
+impl Scheduler {
+    pub(super) fn schedule_one(&mut self, ctx: &mut Ctx<'_, Timer>, pod: Box<QueuedPod>) {
+        let meta = &pod.object.meta;
+        if meta.is_deleting() {
+            let text = format!("skip schedule deleting pod: {}/{}", meta.namespace(), meta.name());
+            ctx.event(&pod.object, EventType::Warning, "FailedScheduling", &text);
+            return;
+        }
+        if self.cache.is_assumed(meta.uid) {
+            return;
+        }
+        self.cache.refresh();
+        let nodes = self.cache.order().len();
+        if nodes == 0 {
+            let failure = Failure {
+                message: "no nodes available to schedule pods".to_owned(),
+                rejected: true,
+                diagnosis: None,
+                nominated: Some(SmolStr::default()),
+            };
+            return self.failed(ctx, pod, failure);
+        }
+        match self.find(ctx.now(), &pod) {
+            Found::Node { slot, score, feasible, evaluated, state } => {
+                let node = self.cache.node(slot).name.clone();
+                ctx.record(Record::Decision {
+                    namespace: pod.object.meta.namespace(),
+                    name: pod.object.meta.name(),
+                    node: &node,
+                    feasible: feasible as u32,
+                    evaluated: evaluated as u32,
+                    score,
+                });
+                self.place(ctx, pod, slot, node, state);
+            }
+            Found::Nothing(mut diagnosis) => {
+                let nominated = self.post_filter(ctx.now(), &pod, &mut diagnosis);
+                let message = diagnosis.message(nodes);
+                let failure = Failure { message, rejected: true, diagnosis: Some(diagnosis), nominated };
+                self.failed(ctx, pod, failure);
+            }
+            Found::Error(status) => {
+                let message = status.message();
+                let nominated = Some(SmolStr::default());
+                self.failed(ctx, pod, Failure { message, rejected: false, diagnosis: None, nominated });
+            }
+        }
+    }
+
+    /// Finds a node, the way the engine says; the plain one wherever the fast one does not apply.
+    fn find(&mut self, now: Time, pod: &QueuedPod) -> Found {
+        let profile = &self.profiles[pod.profile];
+        let attempt = Attempt { pod: &pod.info, object: &pod.object, cluster: &self.cache, now };
+        let promised = pod.object.as_pod().is_some_and(|p| !p.status.nominated_node_name.is_empty());
+        if self.engine == Engine::Fast && self.nominator.is_empty() && !promised {
+            let key = (pod.profile, profile);
+            let outcome = self.fast.choose(key, &attempt, self.sampling, self.start, &mut self.tie_break);
+            if let FastOutcome::Chosen { slot, score, feasible, evaluated, next_start } = outcome {
+                self.start = next_start;
+                let state = needs_state(profile).then(|| CycleState::new(profile, &pod.info));
+                return Found::Node { slot, score, feasible, evaluated, state };
+            }
+        }
+        let (found, state) = evaluate(profile, attempt, &self.nominator, self.sampling, self.start);
+        self.start = found.next_start;
+        if let Some(error) = found.error {
+            return Found::Error(error);
+        }
+        let (score, feasible, evaluated) = (found.score(), found.feasible.len(), found.evaluated());
+        if found.best.is_empty() {
+            return Found::Nothing(Box::new(found.diagnosis));
+        }
+        match self.tie_break.choose(&self.cache, &found.best) {
+            Some(slot) => Found::Node { slot, score, feasible, evaluated, state: Some(state) },
+            None => Found::Nothing(Box::new(found.diagnosis)),
+        }
+    }
+
+    /// `RunPostFilterPlugins`. Returns what becomes of the nomination.
+    fn post_filter(&self, now: Time, pod: &QueuedPod, diagnosis: &mut Diagnosis) -> Option<SmolStr> {
+        let profile = &self.profiles[pod.profile];
+        let plugins = profile.at(Point::PostFilter);
+        if plugins.is_empty() {
+            return None;
+        }
+        let attempt = Attempt { pod: &pod.info, object: &pod.object, cluster: &self.cache, now };
+        let state = CycleState::new(profile, &pod.info);
+        let mut nominated = None;
+        let mut reasons = Vec::new();
+        for &i in plugins {
+            let outcome = profile.plugin(i).post_filter(state.of(i), &attempt, diagnosis);
+            match outcome.status.code {
+                Code::Unschedulable | Code::Pending => {
+                    nominated = outcome.nominated_node.or(nominated);
+                    reasons.extend(outcome.status.reasons);
+                }
+                Code::Success | Code::UnschedulableAndUnresolvable => {
+                    diagnosis.post_filter = outcome.status.message();
+                    return outcome.nominated_node;
+                }
+                _ => {
+                    diagnosis.post_filter = outcome.status.message();
+                    return None;
+                }
+            }
+        }
+        diagnosis.post_filter = reasons.join(", ");
+        nominated
+    }
+
+    /// `handleSchedulingFailure`: back to the queue, an event, and the pod's condition.
+    pub(super) fn failed(&mut self, ctx: &mut Ctx<'_, Timer>, mut pod: Box<QueuedPod>, failure: Failure) {
+        let Failure { message, rejected, diagnosis, nominated } = failure;
+        let (feasible, evaluated) = (0, diagnosis.as_ref().map_or(0, |d| d.nodes.len() as u32));
+        ctx.record(Record::Decision {
+            namespace: pod.object.meta.namespace(),
+            name: pod.object.meta.name(),
+            node: "",
+            feasible,
+            evaluated,
+            score: 0,
+        });
+        ctx.event(&pod.object, EventType::Warning, "FailedScheduling", &note(&message));
+        let reason = if rejected { "Unschedulable" } else { "SchedulerError" };
+        self.patch_status(ctx, &pod, reason, &message, nominated.as_deref());
+        if let Some(nominated) = &nominated {
+            self.nominator.nominate(pod.object.meta.uid, &pod.info, nominated);
+        }
+        let last = LastAttempt::new(ctx.now(), pod.attempts, message, diagnosis.as_deref());
+        self.last_attempts.insert(pod.object.meta.uid, last);
+        let (unschedulable, pending) = match diagnosis {
+            Some(d) => (d.unschedulable_plugins, d.pending_plugins),
+            None => (BTreeSet::new(), BTreeSet::new()),
+        };
+        pod.unschedulable_plugins = unschedulable;
+        pod.pending_plugins = pending;
+        self.queue.add_failed(&self.profiles, pod, &[], ctx.now());
+    }
+
+    /// Writes the condition, unless it says the same already.
+    fn patch_status(
+        &self,
+        ctx: &mut Ctx<'_, Timer>,
+        pod: &QueuedPod,
+        reason: &'static str,
+        message: &str,
+        nominated: Option<&str>,
+    ) {
+        let Some(status) = pod.object.as_pod().map(|p| &p.status) else { return };
+        let meta = &pod.object.meta;
+        let mut condition = PodCondition {
+            kind: SmolStr::new_static("PodScheduled"),
+            status: ConditionStatus::False,
+            reason: SmolStr::new_static(reason),
+            message: SmolStr::new(message),
+            last_transition_time: ctx.now().truncate_to_secs(),
+            observed_generation: meta.generation,
+        };
+        let old = status.condition("PodScheduled");
+        if let Some(old) = old.filter(|old| old.status == condition.status) {
+            condition.last_transition_time = old.last_transition_time;
+        }
+        let nominated = nominated.filter(|n| status.nominated_node_name != *n).map(SmolStr::new);
+        let conditions = if old == Some(&condition) { Vec::new() } else { vec![condition] };
+        if conditions.is_empty() && nominated.is_none() {
+            return;
+        }
+        let patch =
+            PodStatusPatch { conditions, nominated_node_name: nominated, ..PodStatusPatch::default() };
+        ctx.send(Request::PatchPodStatus { key: meta.key.clone(), uid: meta.uid, patch: Box::new(patch) });
+    }
+}
+
+/// True if a plugin wants its state after the choice of a node. Plugins that went the fast way get a fresh one.
+fn needs_state(profile: &Profile) -> bool {
+    let points = [Point::Reserve, Point::Permit, Point::PreBind, Point::PostBind];
+    points.iter().any(|point| !profile.at(*point).is_empty())
+}
+
+/// `truncateMessage`.
+fn note(message: &str) -> SmolStr {
+    if message.len() <= NOTE_LIMIT {
+        return SmolStr::new(message);
+    }
+    let mut end = NOTE_LIMIT - " ...".len();
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    format_smolstr!("{} ...", &message[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notes_are_cut() {
+        assert_eq!(note("short"), "short");
+        let cut = note(&"x".repeat(2000));
+        assert_eq!(cut.len(), NOTE_LIMIT);
+        assert!(cut.ends_with("x ..."));
+        assert!(note(&"ü".repeat(2000)).len() <= NOTE_LIMIT);
+    }
+}

@@ -1,0 +1,76 @@
+//! Why a pod is pending.
+
+use std::collections::BTreeMap;
+
+use sim_core::api::meta::Key;
+use sim_core::time::Time;
+use smol_str::SmolStr;
+
+use super::Scheduler;
+use crate::framework::{Code, Diagnosis};
+
+/// What a plugin said, and about how many nodes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PluginVerdict {
+    /// Plugin; empty if none is to blame.
+    pub plugin: SmolStr,
+    /// Code.
+    pub code: Code,
+    /// One of its reasons.
+    pub reason: SmolStr,
+    /// Nodes; 0 if it was about the pod as a whole.
+    pub nodes: usize,
+}
+
+/// The last failed attempt of a pod that is still pending.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastAttempt {
+    /// When.
+    pub at: Time,
+    /// Which attempt it was, from 1.
+    pub attempt: u32,
+    /// Text of its condition and event.
+    pub message: String,
+    /// Who said what, sorted by plugin.
+    pub verdicts: Vec<PluginVerdict>,
+}
+
+impl LastAttempt {
+    pub(super) fn new(at: Time, attempt: u32, message: String, diagnosis: Option<&Diagnosis>) -> LastAttempt {
+        let mut counts: BTreeMap<(SmolStr, Code, SmolStr), usize> = BTreeMap::new();
+        let nodes = diagnosis.iter().flat_map(|d| &d.nodes).map(|(_, status)| (status, 1));
+        let whole = diagnosis.iter().filter_map(|d| d.pre_filter.as_ref()).map(|status| (status, 0));
+        for (status, nodes) in nodes.chain(whole) {
+            for reason in &status.reasons {
+                let key = (status.plugin.clone(), status.code, reason.clone());
+                *counts.entry(key).or_default() += nodes;
+            }
+        }
+        let verdicts = counts
+            .into_iter()
+            .map(|((plugin, code, reason), nodes)| PluginVerdict { plugin, code, reason, nodes })
+            .collect();
+        LastAttempt { at, attempt, message, verdicts }
+    }
+}
+
+impl Scheduler {
+    /// The last failed attempt of a pending pod; `None` if it was not tried yet, or is not pending.
+    pub fn explain(&self, pod: &Key) -> Option<&LastAttempt> {
+        self.last_attempts.get(self.pending.get(pod)?)
+    }
+
+    /// Why a pod is pending, in upstream's words: the message of its last attempt, or what keeps it from being tried.
+    /// `None` if it waits for its first attempt, or is not pending.
+    ///
+    /// Texts of PostFilter plugins (`preemption: …`) are part of it once a profile has such plugins; the default
+    /// profile has none yet.
+    pub fn why_pending(&self, pod: &Key) -> Option<String> {
+        let uid = *self.pending.get(pod)?;
+        let gate = self.queue.get(uid).and_then(|queued| queued.gate.as_ref());
+        if let Some(gate) = gate {
+            return Some(gate.message());
+        }
+        self.last_attempts.get(&uid).map(|last| last.message.clone())
+    }
+}

@@ -1,0 +1,269 @@
+//! The scheduler as a component: it watches pods and nodes, tries one pod after the other, and binds.
+//!
+//! Nothing is set while nothing is to be done: the timer of the next cycle exists while a pod is ready, those of the
+//! flushes while pods back off or wait.
+//!
+//! A cycle is one instant, at its end: the timer that starts it already includes what it costs
+//! ([`Timing::scheduling_cycle`](sim_core::engine::timing::Timing)), and decisions see the cluster as it is then.
+
+mod attempt;
+mod binding;
+mod changes;
+mod explain;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use sim_core::api::kind::Kind;
+use sim_core::api::meta::{Key, Uid};
+use sim_core::api::object::Object;
+use sim_core::api::request::{Change, Reply, Tag};
+use sim_core::engine::component::{Component, Ctx, TimerId, Watch};
+use sim_core::engine::random::{Seed, Stream};
+use sim_core::time::Time;
+
+use crate::cache::Cache;
+use crate::config::SchedulerConfig;
+use crate::cycle::{FastCycles, Nominator, Sampling, TieBreak};
+use crate::framework::{Profile, ProfileError, Registry, Waiting};
+use crate::pod::Classes;
+use crate::queue::Queue;
+
+use binding::Held;
+pub use explain::{LastAttempt, PluginVerdict};
+
+/// Timers of the scheduler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timer {
+    /// A cycle ends.
+    Cycle,
+    /// Back-offs end.
+    BackoffFlush,
+    /// Pods have waited too long for an event.
+    UnschedulableFlush,
+    /// A Permit plugin's patience ends.
+    PermitTimeout {
+        /// The waiting pod.
+        uid: Uid,
+        /// The plugin that made it wait.
+        plugin: &'static str,
+    },
+}
+
+/// Which way cycles go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Engine {
+    /// Keep answers per pod class and node.
+    #[default]
+    Fast,
+    /// Ask about everything every time.
+    Plain,
+}
+
+/// How ties are broken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ties {
+    /// By the stream `scheduler/tie-break`, one draw per decision.
+    #[default]
+    Random,
+    /// The lowest name wins.
+    LowestName,
+}
+
+/// The scheduler.
+#[derive(Clone, Debug)]
+pub struct Scheduler {
+    profiles: Vec<Profile>,
+    /// How many nodes an attempt looks at.
+    pub sampling: Sampling,
+    /// Which way cycles go; the decisions are the same.
+    pub engine: Engine,
+    /// How ties are broken; takes effect at the start of the run.
+    pub ties: Ties,
+    cache: Cache,
+    classes: Classes,
+    queue: Queue,
+    nominator: Nominator,
+    fast: FastCycles,
+    tie_break: TieBreak,
+    cycle_cost: Stream,
+    start: usize,
+    pending: FxHashMap<Key, Uid>,
+    last_attempts: FxHashMap<Uid, LastAttempt>,
+    waiting: Waiting,
+    /// Pods between assume and the end of their binding.
+    held: BTreeMap<Uid, Held>,
+    bindings: FxHashMap<Tag, Uid>,
+    next_tag: u64,
+    cycle_timer: Option<TimerId>,
+    backoff_timer: Option<(Time, TimerId)>,
+    unschedulable_timer: Option<TimerId>,
+}
+
+impl Default for Scheduler {
+    /// The default profile, with upstream's sampling.
+    fn default() -> Scheduler {
+        Scheduler::new(vec![Profile::default_profile()])
+    }
+}
+
+impl Scheduler {
+    /// A scheduler with profiles (at least one).
+    pub fn new(profiles: Vec<Profile>) -> Scheduler {
+        let (initial, max) = SchedulerConfig::default().backoff();
+        Scheduler {
+            profiles,
+            sampling: Sampling::Percentage(0),
+            engine: Engine::default(),
+            ties: Ties::default(),
+            cache: Cache::default(),
+            classes: Classes::default(),
+            queue: Queue::new(initial, max),
+            nominator: Nominator::default(),
+            fast: FastCycles::default(),
+            tie_break: TieBreak::LowestName,
+            cycle_cost: Seed::default().stream("scheduler/cycle"),
+            start: 0,
+            pending: FxHashMap::default(),
+            last_attempts: FxHashMap::default(),
+            waiting: Waiting::default(),
+            held: BTreeMap::new(),
+            bindings: FxHashMap::default(),
+            next_tag: 0,
+            cycle_timer: None,
+            backoff_timer: None,
+            unschedulable_timer: None,
+        }
+    }
+
+    /// A scheduler as configured.
+    ///
+    /// # Errors
+    /// As [`SchedulerConfig::profiles`].
+    pub fn from_config(config: &SchedulerConfig, registry: &Registry) -> Result<Scheduler, ProfileError> {
+        let mut scheduler = Scheduler::new(config.profiles(registry)?);
+        scheduler.sampling = Sampling::Percentage(config.percentage_of_nodes_to_score.unwrap_or(0));
+        let (initial, max) = config.backoff();
+        scheduler.queue = Queue::new(initial, max);
+        Ok(scheduler)
+    }
+
+    /// The profiles.
+    pub fn profiles(&self) -> &[Profile] {
+        &self.profiles
+    }
+
+    /// The cluster as the scheduler knows it.
+    pub fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    /// The queue.
+    pub fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    /// Draws from the streams of a seed from now on.
+    pub fn reseed(&mut self, seed: Seed) {
+        self.cycle_cost = seed.stream("scheduler/cycle");
+        self.tie_break = match self.ties {
+            Ties::Random => TieBreak::Random(seed.stream("scheduler/tie-break")),
+            Ties::LowestName => TieBreak::LowestName,
+        };
+    }
+
+    /// Index of the profile that a pod asks for.
+    fn profile_of(&self, pod: &Object) -> Option<usize> {
+        let name = pod.as_pod()?.spec.scheduler_name.as_deref();
+        let name = name.filter(|n| !n.is_empty()).unwrap_or("default-scheduler");
+        self.profiles.iter().position(|p| p.scheduler_name == name)
+    }
+
+    /// Sets the timers that are needed and not set.
+    fn arm(&mut self, ctx: &mut Ctx<'_, Timer>) {
+        if self.cycle_timer.is_none() && self.queue.is_ready() {
+            let cost = ctx.timing().scheduling_cycle.sample(&mut self.cycle_cost);
+            self.cycle_timer = Some(ctx.set_timer(cost, Timer::Cycle));
+        }
+        if let Some(at) = self.queue.next_backoff_flush()
+            && self.backoff_timer.is_none_or(|(set, _)| set > at)
+        {
+            if let Some((_, old)) = self.backoff_timer {
+                ctx.cancel(old);
+            }
+            self.backoff_timer = Some((at, ctx.set_timer_at(at, Timer::BackoffFlush)));
+        }
+        if self.unschedulable_timer.is_none()
+            && let Some(at) = self.queue.next_unschedulable_flush()
+        {
+            self.unschedulable_timer = Some(ctx.set_timer_at(at, Timer::UnschedulableFlush));
+        }
+    }
+}
+
+impl Component for Scheduler {
+    type Timer = Timer;
+
+    fn name(&self) -> &'static str {
+        "scheduler"
+    }
+
+    fn watches(&self) -> Vec<Watch> {
+        vec![Watch::all(Kind::NODE), Watch::all(Kind::POD)]
+    }
+
+    fn started(&mut self, ctx: &mut Ctx<'_, Timer>) {
+        self.reseed(ctx.seed());
+    }
+
+    fn changed(&mut self, ctx: &mut Ctx<'_, Timer>, batch: &[Change]) {
+        for change in batch {
+            match change.new.kind {
+                Kind::NODE => self.node_changed(ctx.now(), change),
+                Kind::POD => self.pod_changed(ctx, change),
+                _ => {}
+            }
+        }
+        self.act_on_decided(ctx);
+        self.arm(ctx);
+    }
+
+    fn fired(&mut self, ctx: &mut Ctx<'_, Timer>, timer: Timer) {
+        match timer {
+            Timer::Cycle => {
+                self.cycle_timer = None;
+                if let Some(pod) = self.queue.pop() {
+                    self.schedule_one(ctx, pod);
+                }
+            }
+            Timer::BackoffFlush => {
+                self.backoff_timer = None;
+                self.queue.flush_backoff(&self.profiles, ctx.now());
+            }
+            Timer::UnschedulableFlush => {
+                self.unschedulable_timer = None;
+                self.queue.flush_unschedulable(&self.profiles, ctx.now());
+            }
+            Timer::PermitTimeout { uid, plugin } => self.permit_timed_out(uid, plugin),
+        }
+        self.act_on_decided(ctx);
+        self.arm(ctx);
+    }
+
+    fn replied(&mut self, ctx: &mut Ctx<'_, Timer>, reply: Reply) {
+        if let Some(uid) = self.bindings.remove(&reply.tag) {
+            self.bound(ctx, uid, reply.result.err());
+        }
+        self.act_on_decided(ctx);
+        self.arm(ctx);
+    }
+}
+
+/// `metadata.uid` of a shared object.
+fn uid(object: &Arc<Object>) -> Uid {
+    object.meta.uid
+}
+
+#[cfg(test)]
+mod tests;
