@@ -24,6 +24,7 @@ mod qos;
 mod quantity;
 mod scheduler;
 mod selectors;
+mod validation;
 mod walk;
 
 #[cfg(test)]
@@ -54,6 +55,7 @@ const ADAPTERS: &[(&str, Check)] = &[
     ("qos", qos::check),
     ("quantity", quantity::check),
     ("selectors", selectors::check),
+    ("validation", validation::check),
 ];
 
 /// The adapter of scheduler files.

@@ -86,6 +86,7 @@ fn has_disabled(spec: &PodSpec) -> bool {
             || c.env.iter().flatten().any(|e| e.value_from.as_ref().is_some_and(|v| v.file_key_ref.is_some()))
     };
     spec.hostname_override.is_some()
+        || spec.termination_grace_period_seconds.is_some_and(|g| g < 0)
         || spec.containers.iter().any(|c| c.restart_policy.is_some() || container(c))
         || spec
             .init_containers
@@ -105,6 +106,9 @@ fn has_disabled(spec: &PodSpec) -> bool {
 /// ImageVolume, ClusterTrustBundleProjection, PodCertificateRequest.
 fn drop_fields(path: &str, spec: &mut PodSpec) -> Vec<String> {
     let mut dropped = Vec::new();
+    // Conversion to the internal form does this, so nobody ever sees a negative grace.
+    spec.termination_grace_period_seconds =
+        spec.termination_grace_period_seconds.map(|g| if g < 0 { 1 } else { g });
     if spec.hostname_override.take().is_some() {
         dropped.push(format!("{path}.hostnameOverride"));
     }

@@ -11,6 +11,7 @@ mod job;
 mod meta;
 pub mod names;
 mod node;
+mod others;
 mod pod;
 mod unified;
 mod workloads;
@@ -78,10 +79,16 @@ pub fn check_create(object: &Object, kinds: &Kinds) -> (Errors, Warnings) {
         Body::Json(body) => match object.kind {
             Kind::PRIORITY_CLASS => classes::priority_class(&mut e, meta, body),
             Kind::RUNTIME_CLASS => classes::runtime_class(&mut e, body),
+            Kind::POD_DISRUPTION_BUDGET => others::disruption_budget(&mut e, body),
+            Kind::STATEFUL_SET => others::stateful_set(&mut e, body, false),
+            Kind::CRON_JOB => others::cron_job(&mut e, meta, body),
+            Kind::PERSISTENT_VOLUME_CLAIM => others::volume_claim(&mut e, body),
             _ => {}
         },
     }
     template_warnings(object, &mut warnings);
+    // Who is refused is not warned.
+    let warnings = if e.is_empty() { warnings } else { Warnings::new() };
     (e, warnings)
 }
 
@@ -118,10 +125,15 @@ pub fn check_update(new: &Object, old: &Object, kinds: &Kinds) -> (Errors, Warni
         (Body::Json(n), Body::Json(o)) => match new.kind {
             Kind::PRIORITY_CLASS => classes::priority_class_update(&mut e, n, o),
             Kind::RUNTIME_CLASS => classes::runtime_class_update(&mut e, n, o),
+            Kind::POD_DISRUPTION_BUDGET => others::disruption_budget(&mut e, n),
+            Kind::STATEFUL_SET => others::stateful_set_update(&mut e, n, o),
+            Kind::CRON_JOB => others::cron_job(&mut e, &new.meta, n),
+            Kind::PERSISTENT_VOLUME_CLAIM => others::volume_claim_update(&mut e, n, o),
             _ => {}
         },
         _ => {}
     }
+    let warnings = if e.is_empty() { warnings } else { Warnings::new() };
     (e, warnings)
 }
 

@@ -20,7 +20,7 @@ pub(super) fn create(e: &mut Errors, node: &Node) {
     resources(e, &node.status);
     let spec = Path::root("spec");
     let path = spec.child("podCIDRs");
-    let cidrs = list(&node.spec.pod_cidrs);
+    let cidrs = pod_cidrs(node);
     let mut families = Vec::new();
     for (i, cidr) in cidrs.iter().enumerate() {
         match family(cidr) {
@@ -34,6 +34,14 @@ pub(super) fn create(e: &mut Errors, node: &Node) {
     if cidrs.len() > 1 && (cidrs.len() > 2 || families.first() == families.get(1)) {
         let detail = "may specify no more than one CIDR for each IP family";
         e.invalid(&path, Shown::json(&cidrs), detail);
+    }
+}
+
+/// `podCIDRs`, or `podCIDR` of those who know no better.
+fn pod_cidrs(node: &Node) -> &[String] {
+    match (list(&node.spec.pod_cidrs), &node.spec.pod_cidr) {
+        ([], Some(only)) if !only.is_empty() => std::slice::from_ref(only),
+        (all, _) => all,
     }
 }
 
@@ -90,7 +98,7 @@ fn resources(e: &mut Errors, status: &NodeStatus) {
 pub(super) fn update(e: &mut Errors, new: &Node, old: &Node) {
     resources(e, &new.status);
     let spec = Path::root("spec");
-    let (new_cidrs, old_cidrs) = (list(&new.spec.pod_cidrs), list(&old.spec.pod_cidrs));
+    let (new_cidrs, old_cidrs) = (pod_cidrs(new), pod_cidrs(old));
     if !old_cidrs.is_empty() {
         let detail = "node updates may not change podCIDR except from \"\" to valid";
         let changes = match new_cidrs.len() == old_cidrs.len() {
