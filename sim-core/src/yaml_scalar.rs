@@ -1,11 +1,13 @@
 //! What a plain YAML scalar means to `sigs.k8s.io/yaml` (YAML 1.1 as `go.yaml.in/yaml/v2` has it), and how it reaches
 //! the JSON decoder: `yes` is a boolean, `012` is ten, `1e3` is 1000, and large numbers lose digits as floats.
 
+use std::borrow::Cow;
+
 use crate::validation::go_json;
 
 /// A plain (unquoted) scalar, resolved.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Scalar {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Scalar<'a> {
     /// `null`, `~` or nothing.
     Null,
     /// `true`, `yes`, `on`, `y` and their opposites.
@@ -15,7 +17,7 @@ pub enum Scalar {
     /// Any other number, also infinite or not a number.
     Float(f64),
     /// Text.
-    Text(String),
+    Text(&'a str),
 }
 
 /// Whole numbers in Go's notations: decimal, `0x`, `0o`, `0b`, and octal after a leading zero.
@@ -61,16 +63,16 @@ fn looks_like_float(text: &str) -> bool {
         && exponent.is_none_or(|e| !e.is_empty() && digits(e))
 }
 
-impl Scalar {
+impl<'a> Scalar<'a> {
     /// Resolves a plain scalar.
     ///
     /// ```
     /// # use sim_core::yaml_scalar::Scalar;
     /// assert_eq!(Scalar::resolve("012"), Scalar::Int(10));
     /// assert_eq!(Scalar::resolve("no"), Scalar::Bool(false));
-    /// assert_eq!(Scalar::resolve("1:30"), Scalar::Text("1:30".to_string()));
+    /// assert_eq!(Scalar::resolve("1:30"), Scalar::Text("1:30"));
     /// ```
-    pub fn resolve(text: &str) -> Scalar {
+    pub fn resolve(text: &'a str) -> Scalar<'a> {
         match text {
             "" | "~" | "null" | "Null" | "NULL" => return Scalar::Null,
             "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => {
@@ -85,15 +87,16 @@ impl Scalar {
             _ => {}
         }
         if !text.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c)) {
-            return Scalar::Text(text.to_string());
+            return Scalar::Text(text);
         }
         // A leading point keeps its underscores, which no number has.
-        let plain = if text.starts_with('.') { text.to_string() } else { text.replace('_', "") };
+        let plain: Cow<'_, str> =
+            if text.contains('_') && !text.starts_with('.') { text.replace('_', "").into() } else { text.into() };
         if let Some(number) = parse_int(&plain) {
             return Scalar::Int(number);
         }
         let float = plain.parse::<f64>().ok().filter(|f| f.is_finite() && looks_like_float(&plain));
-        float.map_or_else(|| Scalar::Text(text.to_string()), Scalar::Float)
+        float.map_or_else(|| Scalar::Text(text), Scalar::Float)
     }
 
     /// The JSON token that the decoder sees.

@@ -162,7 +162,7 @@ fn check_json(document: &str, expected: &Value) -> Result<(), String> {
 fn check_yaml(document: &str, expected: &Value) -> Result<(), String> {
     let scalar = document.trim().strip_prefix("q:").ok_or("a document of another form")?.trim();
     let scalar = match scalar.strip_prefix('"').and_then(|s| s.strip_suffix('"')) {
-        Some(quoted) => Scalar::Text(quoted.to_string()),
+        Some(quoted) => Scalar::Text(quoted),
         None => Scalar::resolve(scalar),
     };
     let token = match scalar.to_json() {

@@ -99,6 +99,8 @@ impl ApiServer {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::core::v1::{Container, PodSpec};
+
     use super::*;
     use crate::api::meta::{Key, Meta};
     use crate::api::object::Pod;
@@ -118,7 +120,9 @@ mod tests {
         ] {
             let mut meta = Meta::named(Key::new(namespace, name));
             meta.labels = Arc::new([("app".to_owned(), app.to_owned())].into());
-            let body = Body::Pod(Pod { node_name: node.into(), ..Pod::default() });
+            let container = Container { name: "c".into(), image: Some("i".into()), ..Container::default() };
+            let spec = Arc::new(PodSpec { containers: vec![container], ..PodSpec::default() });
+            let body = Body::Pod(Pod { node_name: node.into(), spec, ..Pod::default() });
             let mut moment = Moment { now: Time::ZERO, log: &mut log };
             api.import(&mut moment, Object::new(meta, body)).expect("imported");
         }

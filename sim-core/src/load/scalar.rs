@@ -5,25 +5,16 @@
 use std::borrow::Cow;
 
 use super::tree::Data;
+use crate::yaml_scalar::Scalar;
 
 /// The value of a plain scalar.
 pub(crate) fn resolve(text: Cow<'_, str>) -> Data<'_> {
-    match &*text {
-        "" | "~" | "null" | "Null" | "NULL" => return Data::Null,
-        "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => {
-            return Data::Bool(true);
-        }
-        "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => {
-            return Data::Bool(false);
-        }
-        ".nan" | ".NaN" | ".NAN" => return float(f64::NAN),
-        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => return float(f64::INFINITY),
-        "-.inf" | "-.Inf" | "-.INF" => return float(f64::NEG_INFINITY),
-        _ => {}
-    }
-    match text.as_bytes().first() {
-        Some(b'0'..=b'9' | b'+' | b'-' | b'.') => number(&text).unwrap_or(Data::Str(text)),
-        _ => Data::Str(text),
+    match Scalar::resolve(&text) {
+        Scalar::Null => Data::Null,
+        Scalar::Bool(value) => Data::Bool(value),
+        Scalar::Int(value) => i64::try_from(value).map_or_else(|_| Data::UInt(value as u64), Data::Int),
+        Scalar::Float(value) => float(value),
+        Scalar::Text(_) => Data::Str(text),
     }
 }
 
@@ -33,64 +24,6 @@ fn float<'s>(value: f64) -> Data<'s> {
         return Data::Int(value as i64);
     }
     Data::Float { value, text: "" }
-}
-
-fn number(text: &str) -> Option<Data<'static>> {
-    let plain: Cow<'_, str> =
-        if text.contains('_') && !text.starts_with('.') { text.replace('_', "").into() } else { text.into() };
-    if let Some(data) = integer(&plain) {
-        return Some(data);
-    }
-    if !is_float(&plain) {
-        return None;
-    }
-    plain.parse::<f64>().ok().filter(|v| v.is_finite()).map(float)
-}
-
-/// `strconv.ParseInt(text, 0, 64)`, then `ParseUint`.
-fn integer(plain: &str) -> Option<Data<'static>> {
-    let (negative, signed, rest) = match plain.as_bytes().first()? {
-        b'-' => (true, true, &plain[1..]),
-        b'+' => (false, true, &plain[1..]),
-        _ => (false, false, plain),
-    };
-    let (radix, digits) = match rest.as_bytes() {
-        [b'0', b'x' | b'X', ..] => (16, &rest[2..]),
-        [b'0', b'b' | b'B', ..] => (2, &rest[2..]),
-        [b'0', b'o' | b'O', ..] => (8, &rest[2..]),
-        [b'0', _, ..] => (8, &rest[1..]),
-        _ => (10, rest),
-    };
-    if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return None;
-    }
-    let n = u64::from_str_radix(digits, radix).ok()?;
-    match (negative, i64::try_from(n)) {
-        (false, Ok(n)) => Some(Data::Int(n)),
-        (true, Ok(n)) => Some(Data::Int(-n)),
-        (true, Err(_)) => (n == 1 << 63).then_some(Data::Int(i64::MIN)),
-        (false, Err(_)) => (!signed).then_some(Data::UInt(n)),
-    }
-}
-
-/// `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`
-fn is_float(text: &str) -> bool {
-    let digits = |s: &str| s.bytes().take_while(u8::is_ascii_digit).count();
-    let mut rest = text.strip_prefix(['-', '+']).unwrap_or(text);
-    let whole = digits(rest);
-    rest = &rest[whole..];
-    if let Some(after) = rest.strip_prefix('.') {
-        let fraction = digits(after);
-        if whole + fraction == 0 {
-            return false;
-        }
-        rest = &after[fraction..];
-    } else if whole == 0 {
-        return false;
-    }
-    let Some(exponent) = rest.strip_prefix(['e', 'E']) else { return rest.is_empty() };
-    let exponent = exponent.strip_prefix(['-', '+']).unwrap_or(exponent);
-    !exponent.is_empty() && digits(exponent) == exponent.len()
 }
 
 #[cfg(test)]

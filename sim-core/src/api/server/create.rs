@@ -17,12 +17,9 @@ use crate::api::pod_status::{ConditionStatus, PodCondition, PodPhase, PodStatus}
 use crate::api::{defaults, strategy, validation};
 use crate::engine::log::CommitVerb;
 use crate::helpers::qos::pod_qos;
+use crate::names::generate_name;
 use crate::time::Time;
 
-/// Longest prefix that `generateName` keeps (`names.go`: 63 − 5).
-const MAX_GENERATED_PREFIX: usize = 58;
-/// Vowels and look-alikes are left out (`k8s.io/apimachinery/pkg/util/rand`).
-const NAME_ALPHABET: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
 /// How often a collision of a generated name is tried again (RetryGenerateName).
 const GENERATE_NAME_TRIES: usize = 8;
 
@@ -132,17 +129,8 @@ impl ApiServer {
     }
 
     fn generate_name(&mut self, object: &mut Object) {
-        let prefix = object.meta.generate_name.clone();
-        let mut end = prefix.len().min(MAX_GENERATED_PREFIX);
-        while !prefix.is_char_boundary(end) {
-            end -= 1;
-        }
         for _ in 0..GENERATE_NAME_TRIES {
-            let mut name = prefix[..end].to_owned();
-            for _ in 0..5 {
-                name.push(char::from(NAME_ALPHABET[self.names.below(NAME_ALPHABET.len())]));
-            }
-            object.meta.key.name = name.into();
+            object.meta.key.name = generate_name(&object.meta.generate_name, &mut self.names).into();
             if self.store.get(object.kind, object.key()).is_none() {
                 return;
             }
