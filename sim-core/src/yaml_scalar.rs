@@ -90,8 +90,11 @@ impl<'a> Scalar<'a> {
             return Scalar::Text(text);
         }
         // A leading point keeps its underscores, which no number has.
-        let plain: Cow<'_, str> =
-            if text.contains('_') && !text.starts_with('.') { text.replace('_', "").into() } else { text.into() };
+        let plain: Cow<'_, str> = if text.contains('_') && !text.starts_with('.') {
+            text.replace('_', "").into()
+        } else {
+            text.into()
+        };
         if let Some(number) = parse_int(&plain) {
             return Scalar::Int(number);
         }
