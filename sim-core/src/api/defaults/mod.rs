@@ -54,7 +54,7 @@ pub fn apply(object: &mut Object, now: &dyn Fn() -> String) {
 /// What the API server's internal form adds to an object on its way through: stored objects have it.
 ///
 /// `serviceAccount` repeats `serviceAccountName`; the claim templates of a StatefulSet get their type; a DaemonSet
-/// carries its template generation as an annotation.
+/// carries its template generation as an annotation; the `stringData` of a Secret moves into its `data`.
 pub fn apply_internal(object: &mut Object) {
     match &mut object.body {
         Body::Pod(pod) => edit(&mut pod.spec, pod::repeat_service_account),
@@ -65,6 +65,9 @@ pub fn apply_internal(object: &mut Object) {
             }
         }
         Body::Json(body) if object.kind == Kind::STATEFUL_SET => edit(body, others::type_claim_templates),
+        Body::Json(body) if object.kind == Kind::SECRET && body.get("stringData").is_some() => {
+            edit(body, others::encode_string_data);
+        }
         _ => {}
     }
     if let Some(template) = template_of(&mut object.body) {

@@ -1,5 +1,8 @@
 //! Kinds that are kept as JSON.
 
+use std::collections::BTreeMap;
+
+use k8s_openapi::ByteString;
 use k8s_openapi::api::batch::v1::JobSpec;
 use k8s_openapi::api::core::v1::{PersistentVolumeClaimSpec, PodTemplateSpec};
 use serde_json::{Map, Value, json};
@@ -98,6 +101,17 @@ pub(super) fn type_claim_templates(body: &mut Value) {
         template.default_text("kind", "PersistentVolumeClaim");
     }
     spec.typed::<PodTemplateSpec>("template", |t| t.spec.iter_mut().for_each(repeat_service_account));
+}
+
+/// `stringData` is for writing only: its texts become bytes of `data`, over those that are there.
+pub(super) fn encode_string_data(body: &mut Value) {
+    let Some(body) = body.as_object_mut() else { return };
+    let Some(Value::Object(texts)) = body.shift_remove("stringData") else { return };
+    body.typed::<BTreeMap<String, ByteString>>("data", |data| {
+        for (key, text) in &texts {
+            data.insert(key.clone(), ByteString(text.as_str().unwrap_or_default().as_bytes().to_vec()));
+        }
+    });
 }
 
 fn cron_job(body: &mut Json) {

@@ -89,6 +89,14 @@ fn defaults_of_rarer_kinds() {
 }
 
 #[test]
+fn the_internal_form_moves_what_is_for_writing_only() {
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "data": {"a": "eA==", "b": "eQ=="}, "stringData": {"a": "new"}});
+    let mut object = load(&secret);
+    apply_internal(&mut object);
+    assert_eq!(object.as_json(), Some(&json!({"data": {"a": "bmV3", "b": "eQ=="}})));
+}
+
+#[test]
 fn a_finished_spec_stays_shared() {
     let pod = json!({"apiVersion": "v1", "kind": "Pod", "spec": {"containers": [{"name": "c"}]}});
     let mut first = load(&pod);
