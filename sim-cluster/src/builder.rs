@@ -12,6 +12,7 @@ use sim_core::time::Epoch;
 use sim_kubelet::behavior::Behaviors;
 use sim_kubelet::fleet::{Fleet, FleetConfig};
 use sim_kubelet::images::Registry;
+use sim_scheduler::Scheduler;
 
 use crate::Cluster;
 
@@ -22,6 +23,7 @@ pub struct ClusterBuilder {
     api: ApiOptions,
     keep: Keep,
     livelock_events: Option<u64>,
+    scheduler: Scheduler,
     controllers: sim_controllers::Config,
     kubelets: FleetConfig,
     objects: Vec<Object>,
@@ -34,6 +36,7 @@ impl Default for ClusterBuilder {
             api: ApiOptions::default(),
             keep: Keep::Digest,
             livelock_events: None,
+            scheduler: Scheduler::default(),
             controllers: sim_controllers::Config::default(),
             kubelets: FleetConfig::default(),
             objects: Vec::new(),
@@ -91,6 +94,12 @@ impl ClusterBuilder {
         self
     }
 
+    /// The scheduler, with its profiles and plugins; the default one otherwise.
+    pub fn scheduler(mut self, scheduler: Scheduler) -> Self {
+        self.scheduler = scheduler;
+        self
+    }
+
     /// Settings of the controllers.
     pub fn controllers(mut self, config: sim_controllers::Config) -> Self {
         self.controllers = config;
@@ -123,7 +132,9 @@ impl ClusterBuilder {
     pub fn build(self) -> Cluster {
         let controllers = ControllerManager::new(self.controllers.clone());
         let kubelets = Fleet::new(self.kubelets.clone());
+        let scheduler = self.scheduler.clone();
         let mut cluster = self.build_empty();
+        cluster.run_scheduler(scheduler);
         cluster.run_kubelets(kubelets);
         cluster.run_controllers(controllers);
         cluster

@@ -14,6 +14,7 @@ use sim_core::engine::log::{Log, Record};
 use sim_core::engine::random::Stream;
 use sim_core::time::Time;
 use sim_kubelet::fleet::Fleet;
+use sim_scheduler::Scheduler;
 
 use crate::event::{Action, Event, Owner, Slab};
 use crate::user::UserComponent;
@@ -36,7 +37,8 @@ struct Flight {
 pub struct Cluster {
     pub(crate) kernel: Kernel<Event>,
     pub(crate) api: ApiServer,
-    /// This and the next are `None` in a cluster that is only an API server.
+    /// This and the next two are `None` in a cluster that is only an API server.
+    pub(crate) scheduler: Option<Scheduler>,
     pub(crate) kubelets: Option<Fleet>,
     pub(crate) controllers: Option<ControllerManager>,
     pub(crate) users: Vec<Box<dyn UserComponent>>,
@@ -76,6 +78,7 @@ impl Cluster {
         Cluster {
             kernel,
             api,
+            scheduler: None,
             kubelets: None,
             controllers: None,
             users: Vec::new(),
@@ -97,6 +100,13 @@ impl Cluster {
         let (name, watches) = (component.name(), component.watches());
         self.users.push(Box::new(component));
         self.start(owner, name, watches);
+    }
+
+    /// Adds kube-scheduler to a cluster that was built empty.
+    pub fn run_scheduler(&mut self, component: Scheduler) {
+        let (name, watches) = (component.name(), component.watches());
+        self.scheduler = Some(component);
+        self.start(Owner::Scheduler, name, watches);
     }
 
     pub(crate) fn run_kubelets(&mut self, component: Fleet) {
@@ -149,6 +159,11 @@ impl Cluster {
                     self.input(self.owners[id.0 as usize], Input::Changed(batch));
                 }
             }
+            Event::Scheduler(timer) => {
+                let Some(component) = &mut self.scheduler else { return true };
+                self.kernel.ctx(Event::Scheduler, &mut self.outbox, |ctx| component.fired(ctx, timer));
+                self.send_outbox(Owner::Scheduler);
+            }
             Event::Kubelets(timer) => {
                 let Some(component) = &mut self.kubelets else { return true };
                 self.kernel.ctx(Event::Kubelets, &mut self.outbox, |ctx| component.fired(ctx, timer));
@@ -176,6 +191,10 @@ impl Cluster {
 
     fn input(&mut self, owner: Owner, input: Input) {
         match owner {
+            Owner::Scheduler => {
+                let Some(component) = &mut self.scheduler else { return };
+                self.kernel.ctx(Event::Scheduler, &mut self.outbox, |ctx| feed(component, ctx, input));
+            }
             Owner::Kubelets => {
                 let Some(component) = &mut self.kubelets else { return };
                 self.kernel.ctx(Event::Kubelets, &mut self.outbox, |ctx| feed(component, ctx, input));
@@ -252,6 +271,7 @@ impl Cluster {
 
     fn owner_name(&self, owner: Owner) -> &'static str {
         match owner {
+            Owner::Scheduler => "kube-scheduler",
             Owner::Kubelets => "kubelet",
             Owner::Controllers => "kube-controller-manager",
             Owner::User(number) => self.users.get(usize::from(number)).map_or("user", |u| u.name()),

@@ -9,6 +9,8 @@ use crate::Cluster;
 /// Who sent a request, owns a watch or a timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owner {
+    /// kube-scheduler.
+    Scheduler,
     /// All kubelets.
     Kubelets,
     /// kube-controller-manager.
@@ -28,6 +30,8 @@ pub(crate) enum Event {
     Reply(u32),
     /// Changes have become visible to a watcher.
     Deliver(WatcherId),
+    /// A timer of the scheduler.
+    Scheduler(sim_scheduler::Timer),
     /// A timer of the kubelets.
     Kubelets(sim_kubelet::fleet::Timer),
     /// A timer of the controllers.

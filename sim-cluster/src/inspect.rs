@@ -9,6 +9,8 @@ use sim_core::api::object::Object;
 use sim_core::api::pod_status::{PodPhase, PodStatus};
 use sim_core::api::request::{DeleteOptions, Request};
 use sim_core::api::server::{ApiServer, Moment};
+use sim_kubelet::fleet::Fleet;
+use sim_scheduler::Scheduler;
 
 use crate::Cluster;
 use crate::event::Owner;
@@ -175,6 +177,22 @@ impl Cluster {
     /// A pod as it is now.
     pub fn pod(&self, named: impl Named) -> PodView {
         PodView(self.get(Kind::POD, named).cloned())
+    }
+
+    /// Why a pod is pending, in upstream's words; empty if it is not pending or was not tried yet.
+    pub fn why_pending(&self, named: impl Named) -> String {
+        let key = named.key(self);
+        self.scheduler.as_ref().and_then(|s| s.why_pending(&key)).unwrap_or_default()
+    }
+
+    /// The scheduler, to look at; `None` in a cluster that was built empty.
+    pub fn scheduler(&self) -> Option<&Scheduler> {
+        self.scheduler.as_ref()
+    }
+
+    /// The kubelets, to look at; `None` in a cluster that was built empty.
+    pub fn kubelets(&self) -> Option<&Fleet> {
+        self.kubelets.as_ref()
     }
 
     /// The API server, to look at.

@@ -1,5 +1,6 @@
 //! A whole Kubernetes cluster in one value.
 
+mod apply;
 pub mod build;
 mod builder;
 mod cluster;
@@ -10,6 +11,7 @@ mod run;
 mod user;
 mod watch;
 
+pub use apply::Applied;
 pub use builder::ClusterBuilder;
 pub use cluster::Cluster;
 pub use error::RunError;

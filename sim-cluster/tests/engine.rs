@@ -175,3 +175,19 @@ fn clients_watch_with_bookmarks_and_are_told_when_they_are_too_late() {
     let late = sim.watch(Watch::all(Kind::POD), Some(revision), false).expect_err("410");
     assert_eq!((late.reason.code(), late.to_string()), (410, "too old resource version: 5 (7)".to_owned()));
 }
+
+#[test]
+fn apply_creates_then_merges() {
+    use sim_cluster::Applied;
+    let mut sim = Cluster::builder().build_empty();
+    let web = || deployment("web").replicas(3);
+    assert_eq!(sim.apply(web()), Ok(Applied::Created));
+    assert_eq!(sim.apply(web()), Ok(Applied::Unchanged));
+    sim.scale(Kind::DEPLOYMENT, "web", 5).expect("scaled by somebody else");
+    assert_eq!(sim.apply(web().pods(|pod| pod.image("app:2"))), Ok(Applied::Configured));
+    let now =
+        sim.get(Kind::DEPLOYMENT, "web").expect("there").as_deployment().expect("a deployment").spec.clone();
+    assert_eq!(now.replicas, Some(3), "the configuration says 3");
+    let containers = now.template.spec.as_ref().map(|s| s.containers.clone()).unwrap_or_default();
+    assert_eq!(containers[0].image.as_deref(), Some("app:2"));
+}

@@ -8,6 +8,7 @@ use super::error::ApiError;
 use super::kind::Kind;
 use super::meta::{Key, Labels, OwnerReference, Uid};
 use super::object::Object;
+use super::patch::Patch;
 use super::pod_status::{ContainerStatus, PodCondition, PodPhase};
 use crate::time::Time;
 
@@ -40,6 +41,15 @@ pub enum Request {
         uid: Uid,
         /// What to change.
         patch: Box<MetaPatch>,
+    },
+    /// PATCH of the main resource.
+    Patch {
+        /// Kind of the object.
+        kind: Kind,
+        /// The object.
+        key: Key,
+        /// What to change.
+        patch: Box<Patch>,
     },
     /// PUT of `/scale`.
     Scale {

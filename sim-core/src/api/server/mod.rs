@@ -95,6 +95,7 @@ impl ApiServer {
             Request::UpdateStatus(object) => self.update_status(moment, *object),
             Request::PatchPodStatus { key, uid, patch } => self.patch_pod_status(moment, &key, uid, *patch),
             Request::PatchMeta { kind, key, uid, patch } => self.patch_meta(moment, kind, &key, uid, *patch),
+            Request::Patch { kind, key, patch } => self.patch(moment, kind, &key, &patch),
             Request::Scale { kind, key, replicas } => self.scale(moment, kind, &key, replicas),
             Request::Delete { kind, key, options } => self.delete(moment, kind, &key, &options),
             Request::Bind { key, uid, node } => self.bind(moment, &key, uid, node),

@@ -11,9 +11,10 @@ use crate::api::error::{ApiError, Reason};
 use crate::api::kind::Kind;
 use crate::api::meta::{Key, Labels, Meta, Uid};
 use crate::api::object::{Body, Object};
+use crate::api::patch::{self, Patch};
 use crate::api::pod_status::{ConditionStatus, PodCondition, PodStatus};
 use crate::api::request::{MetaPatch, PodStatusPatch};
-use crate::api::{admission, defaults, strategy, validation};
+use crate::api::{admission, defaults, strategy, validation, wire};
 use crate::engine::log::CommitVerb;
 
 const STALE: &str =
@@ -35,6 +36,26 @@ impl ApiServer {
         defaults::apply_internal(&mut new);
         self.notices.extend(validation::validate_update(&new, &old, &self.kinds)?);
         self.write(moment, CommitVerb::Update, &old, new)
+    }
+
+    /// A patch changes the wire form; what comes out is written like any other replacement.
+    pub(super) fn patch(
+        &mut self,
+        moment: &mut Moment<'_>,
+        kind: Kind,
+        key: &Key,
+        patch: &Patch,
+    ) -> Result<Arc<Object>, ApiError> {
+        let old = self.get(kind, key)?;
+        let current = wire::to_json(&old, &self.kinds, self.epoch);
+        let patched = patch::apply(kind, &self.kinds, &current, patch)?;
+        let new = wire::from_json(&patched, &self.kinds, self.epoch)
+            .map_err(|error| ApiError::new(Reason::BadRequest, error.to_string()))?;
+        if new.kind != kind || new.meta.key != *key {
+            let message = "the name, namespace and kind of an object cannot be changed by a patch";
+            return Err(ApiError::new(Reason::BadRequest, message));
+        }
+        self.update(moment, new)
     }
 
     pub(super) fn update_status(
