@@ -45,8 +45,9 @@ impl Cluster {
         };
         let before = current.meta.resource_version;
         let current = wire::to_json(current, &self.api.kinds, self.api.epoch());
-        let patch = patch::kubectl_apply(kind, &self.api.kinds, &config, &current)?;
-        let after = self.request(Request::Patch { kind, key, patch: Box::new(patch) })?;
+        let merged = patch::kubectl_apply(kind, &self.api.kinds, &config, &current)?;
+        let merged = wire::from_json(&merged, &self.api.kinds, self.api.epoch()).map_err(bad_request)?;
+        let after = self.request(Request::Update(Box::new(merged)))?;
         let changed = after.meta.resource_version != before;
         Ok(if changed { Applied::Configured } else { Applied::Unchanged })
     }

@@ -19,10 +19,8 @@ fn pending_pod_runs_once_a_big_enough_node_joins() {
 
 #[test]
 fn a_deployment_comes_up_and_scales() {
-    let mut sim = Cluster::builder()
-        .seed(2)
-        .nodes(3, |i| node(&format!("n{i}")).cpu("8").memory("32Gi"))
-        .build();
+    let mut sim =
+        Cluster::builder().seed(2).nodes(3, |i| node(&format!("n{i}")).cpu("8").memory("32Gi")).build();
     let web = sim.create(deployment("web").replicas(5).pods(|p| p.cpu("500m").memory("256Mi")));
     let ready = |c: &Cluster| c.pods().iter().filter(|p| p.is_ready()).count();
     sim.run_until(|c| ready(c) == 5, mins(1)).unwrap();
@@ -37,7 +35,8 @@ fn a_deployment_comes_up_and_scales() {
 fn a_job_completes() {
     let mut sim = Cluster::builder().seed(3).node(node("n").cpu("8").memory("32Gi")).build();
     let work = sim.create(job("work").replicas(3));
-    let done = |c: &Cluster| c.get(Kind::JOB, work).is_some_and(|o| o.as_job().unwrap().status.succeeded == Some(3));
+    let done =
+        |c: &Cluster| c.get(Kind::JOB, work).is_some_and(|o| o.as_job().unwrap().status.succeeded == Some(3));
     sim.run_until(done, mins(5)).unwrap();
 }
 
