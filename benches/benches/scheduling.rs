@@ -5,7 +5,8 @@ use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_mai
 use sim_cluster::Cluster;
 use sim_core::engine::timing::Timing;
 use sim_core::time::{Span, secs};
-use sim_scheduler::{Sampling, Scheduler};
+use sim_scheduler::Scheduler;
+use sim_scheduler::cycle::Sampling;
 
 const NODES: usize = 5_000;
 const PODS: usize = 10_000;

@@ -11,7 +11,9 @@ use sim_core::engine::log::Log;
 use sim_core::engine::random::Seed;
 use sim_core::engine::timing::Timing;
 use sim_core::time::Time;
-use sim_scheduler::{Sampling, Scheduler, Timer};
+use sim_scheduler::Scheduler;
+use sim_scheduler::cycle::Sampling;
+use sim_scheduler::scheduler::Timer;
 
 /// A scheduler that knows its nodes and has pods to place.
 pub struct Bench {

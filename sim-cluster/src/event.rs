@@ -31,7 +31,7 @@ pub(crate) enum Event {
     /// Changes have become visible to a watcher.
     Deliver(WatcherId),
     /// A timer of the scheduler.
-    Scheduler(sim_scheduler::Timer),
+    Scheduler(sim_scheduler::scheduler::Timer),
     /// A timer of the kubelets.
     Kubelets(sim_kubelet::fleet::Timer),
     /// A timer of the controllers.
