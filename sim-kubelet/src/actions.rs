@@ -356,5 +356,4 @@ fn main_actions(plan: &Plan, facts: &Facts<'_>, out: &mut Actions) {
 }
 
 #[cfg(test)]
-#[path = "actions_tests.rs"]
 mod tests;

@@ -24,6 +24,7 @@ mod qos;
 mod quantity;
 mod scheduler;
 mod selectors;
+mod termination_derived;
 mod validation;
 mod walk;
 
@@ -55,6 +56,7 @@ const ADAPTERS: &[(&str, Check)] = &[
     ("qos", qos::check),
     ("quantity", quantity::check),
     ("selectors", selectors::check),
+    ("termination_derived", termination_derived::check),
     ("validation", validation::check),
 ];
 
