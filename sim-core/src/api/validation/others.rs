@@ -196,6 +196,12 @@ pub(super) fn cron_job(e: &mut Errors, meta: &Meta, body: &Value) {
     let spec = body.get("spec").unwrap_or(&none);
     schedule(e, &path.child("schedule"), text(spec, "schedule"));
     non_negative(e, &path.child("startingDeadlineSeconds"), number(spec, "startingDeadlineSeconds"));
+    // DIFFERS: whether a time zone exists is not checked: there is no time zone database here.
+    let zone = text(spec, "timeZone");
+    if zone.eq_ignore_ascii_case("local") {
+        let detail = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones";
+        e.invalid(&path.child("timeZone"), zone, detail);
+    }
     let policy = text(spec, "concurrencyPolicy");
     super::common::one_of(e, &path.child("concurrencyPolicy"), policy, &["Allow", "Forbid", "Replace"]);
     for field in ["successfulJobsHistoryLimit", "failedJobsHistoryLimit"] {
@@ -273,7 +279,11 @@ pub(super) fn volume_claim(e: &mut Errors, body: &Value) {
     {
         e.not_supported(&path.child("volumeMode"), mode, &["Block", "Filesystem"]);
     }
-    if let Some(source) = part(spec, "dataSource") {
+    // Sources of other kinds are dropped before validation (`EnforceDataSourceBackwardsCompatibility`).
+    if let Some(source) = part(spec, "dataSource").filter(|s| {
+        let kind = (text(s, "apiGroup"), text(s, "kind"));
+        matches!(kind, ("", "PersistentVolumeClaim") | ("snapshot.storage.k8s.io", "VolumeSnapshot"))
+    }) {
         data_source(e, &path.child("dataSource"), source);
     }
     if let Some(source) = part(spec, "dataSourceRef") {
