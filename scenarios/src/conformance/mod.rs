@@ -12,16 +12,26 @@
 //! A group without an adapter in [`ADAPTERS`] counts as failed. JSON of any other form is left alone with a notice;
 //! a `.json` file that is not JSON at all is an error, because a broken vector must not look like a passed one.
 
+mod controller_utils;
+mod controllers;
 mod defaulting;
+mod deployment_rolling;
+mod deployment_scale;
+mod deployment_util;
 mod intstr;
+mod job_backoff;
+mod job_indexed;
+mod job_success_policy;
 mod names;
 mod patches;
 mod pod_actions;
 mod pod_conditions;
+mod pod_failure_policy;
 mod pod_phase;
 mod pod_requests;
 mod qos;
 mod quantity;
+mod replicaset_utils;
 mod scheduler;
 mod selectors;
 mod termination_derived;
@@ -45,16 +55,25 @@ type SchedulerCheck = fn(file: &Value, options: SchedulerOptions) -> Result<(), 
 
 /// Group of a vector file (its `"group"`) to adapter. One line each, sorted by group.
 const ADAPTERS: &[(&str, Check)] = &[
+    ("controller_utils", controller_utils::check),
     ("defaulting", defaulting::check),
+    ("deployment_rolling", deployment_rolling::check),
+    ("deployment_scale", deployment_scale::check),
+    ("deployment_util", deployment_util::check),
     ("intstr", intstr::check),
+    ("job_backoff", job_backoff::check),
+    ("job_indexed", job_indexed::check),
+    ("job_success_policy", job_success_policy::check),
     ("names", names::check),
     ("patches", patches::check),
     ("pod_actions", pod_actions::check),
     ("pod_conditions", pod_conditions::check),
+    ("pod_failure_policy", pod_failure_policy::check),
     ("pod_phase", pod_phase::check),
     ("pod_requests", pod_requests::check),
     ("qos", qos::check),
     ("quantity", quantity::check),
+    ("replicaset_utils", replicaset_utils::check),
     ("selectors", selectors::check),
     ("termination_derived", termination_derived::check),
     ("validation", validation::check),

@@ -8,6 +8,8 @@ use sim_core::api::kind::Kind;
 use sim_core::api::meta::{Key, Labels, Meta, Uid};
 use sim_core::api::object::Object;
 use sim_core::api::request::Request;
+use sim_core::api::wire::encode;
+use sim_core::names::{Decoding, pod_template_hash};
 
 use super::sync::Run;
 use super::{REVISION_HASH, rolling::ByNode};
@@ -15,7 +17,6 @@ use crate::machinery::fx::{Outcome, Stop, live_get};
 use crate::machinery::pod_control::{create, delete};
 use crate::machinery::refs::Claim;
 use crate::machinery::selectors;
-use crate::machinery::template_hash::pod_template_hash;
 
 /// A ControllerRevision.
 type Row = Arc<Object>;
@@ -58,7 +59,7 @@ impl Run<'_, '_, '_> {
 
     /// What a revision holds (`getPatch`).
     fn patch(&self) -> Value {
-        let mut template = serde_json::to_value(&self.spec.template).unwrap_or_default();
+        let mut template = encode(&self.spec.template);
         if let Value::Object(map) = &mut template {
             map.insert("$patch".into(), "replace".into());
         }
@@ -84,7 +85,8 @@ impl Run<'_, '_, '_> {
 
     fn snapshot(&mut self, patch: Value, number: i64) -> Result<Row, Stop> {
         let owner = &self.input.object;
-        let hash = pod_template_hash(&self.spec.template, self.status.collision_count);
+        let template_json = encode(&self.spec.template);
+        let hash = pod_template_hash(&template_json, self.status.collision_count, Decoding::Protobuf);
         let meta = self.spec.template.metadata.as_ref();
         let mut labels: Labels = meta.and_then(|m| m.labels.clone()).unwrap_or_default();
         labels.insert(REVISION_HASH.into(), hash.clone());

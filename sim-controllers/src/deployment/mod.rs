@@ -32,7 +32,7 @@ use crate::replica_set::Enqueue;
 use conditions::PROGRESSING;
 use util::Set;
 
-pub use progress::calculate_status;
+pub use progress::{calculate_status, timed_out};
 
 /// What a sync reads.
 #[derive(Clone, Debug)]

@@ -8,6 +8,8 @@ use sim_core::api::kind::Kind;
 use sim_core::api::meta::{Key, Labels, Meta};
 use sim_core::api::object::{Body, Object, ReplicaSet};
 use sim_core::api::request::Request;
+use sim_core::api::wire::encode;
+use sim_core::names::{Decoding, pod_template_hash};
 
 use super::conditions::{self, PROGRESSING};
 use super::revision::{self, equal_ignoring_hash, find_new, max_revision};
@@ -15,7 +17,6 @@ use super::util::{self, POD_TEMPLATE_HASH, REVISION, Set};
 use super::{Run, Sets};
 use crate::machinery::fx::Stop;
 use crate::machinery::pod_control::{create, namespace_terminating};
-use crate::machinery::template_hash::pod_template_hash;
 
 impl Run<'_, '_, '_> {
     /// The new ReplicaSet, with annotations and the Deployment's revision up to date, and the old ones. Sorts `sets` by
@@ -103,7 +104,8 @@ impl Run<'_, '_, '_> {
     }
 
     fn new_set(&mut self, old: &[Set], new_revision: i64) -> Object {
-        let hash = pod_template_hash(&self.spec.template, self.status.collision_count);
+        let template_json = encode(&self.spec.template);
+        let hash = pod_template_hash(&template_json, self.status.collision_count, Decoding::Protobuf);
         let mut template = self.spec.template.clone();
         let labels = template.metadata.get_or_insert_default().labels.get_or_insert_default();
         labels.insert(POD_TEMPLATE_HASH.into(), hash.clone());

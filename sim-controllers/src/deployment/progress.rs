@@ -30,7 +30,7 @@ pub fn calculate_status(
         unavailable_replicas: positive(util::total(all, util::size) - available),
         collision_count: before.collision_count,
         conditions: before.conditions.clone(),
-        terminating_replicas: before.terminating_replicas,
+        terminating_replicas: util::total_terminating(all),
     };
     let enough = available >= util::replicas(spec) - util::max_unavailable(spec);
     let (value, reason, message) = match enough {
@@ -42,7 +42,7 @@ pub fn calculate_status(
 }
 
 /// True if the deadline passed without progress (`DeploymentTimedOut`).
-pub(super) fn timed_out(spec: &DeploymentSpec, status: &DeploymentStatus, epoch: Epoch, now: Time) -> bool {
+pub fn timed_out(spec: &DeploymentSpec, status: &DeploymentStatus, epoch: Epoch, now: Time) -> bool {
     let Some(deadline) = util::progress_deadline(spec) else { return false };
     let Some(condition) = conditions::get(status, PROGRESSING) else { return false };
     match condition.reason.as_deref() {

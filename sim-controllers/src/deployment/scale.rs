@@ -28,23 +28,15 @@ impl Run<'_, '_, '_> {
     }
 
     fn scale(&mut self, sets: &mut Sets) -> Outcome {
-        let wanted = util::replicas(&self.spec);
-        if let Some(only) = util::active_or_latest(sets.new.as_ref(), &mut sets.old) {
-            self.resize_if_needed(&only, wanted)?;
-            return Ok(());
-        }
-        if util::is_saturated(&self.spec, sets.new.as_ref()) {
-            for set in util::active(&sets.old) {
-                self.resize_if_needed(&set, 0)?;
-            }
-            return Ok(());
-        }
-        if util::is_rolling(&self.spec) {
-            let active = util::active(&sets.all());
-            let status_replicas = self.status.replicas.unwrap_or(0);
-            for (set, size) in util::proportional(&self.spec, status_replicas, active) {
-                self.resize(&set, size)?;
-            }
+        let status_replicas = self.status.replicas.unwrap_or(0);
+        let sizes = util::scale(&self.spec, status_replicas, sets.new.as_ref(), &mut sets.old);
+        // A proportional scaling must note the new size even on sets that keep theirs.
+        let proportional = sizes.len() > 1 && !util::is_saturated(&self.spec, sets.new.as_ref());
+        for (set, size) in sizes {
+            match proportional {
+                true => self.resize(&set, size)?,
+                false => self.resize_if_needed(&set, size)?,
+            };
         }
         Ok(())
     }

@@ -39,6 +39,12 @@ pub fn available(set: &Object) -> i32 {
     set.as_replica_set().and_then(|s| s.status.available_replicas).unwrap_or(0)
 }
 
+/// `status.terminatingReplicas` of ReplicaSets; `None` if one does not report it (as by default, its gate is alpha).
+pub fn total_terminating(sets: &[Set]) -> Option<i32> {
+    let of = |set: &Set| set.as_replica_set().and_then(|s| s.status.terminating_replicas);
+    if sets.is_empty() { None } else { sets.iter().map(of).sum() }
+}
+
 /// `status.readyReplicas` of a ReplicaSet.
 pub fn ready(set: &Object) -> i32 {
     set.as_replica_set().and_then(|s| s.status.ready_replicas).unwrap_or(0)
@@ -249,6 +255,26 @@ pub fn fraction(spec: &DeploymentSpec, status_replicas: i32, set: &Object) -> i3
     let quotient = f64::from(size(set).wrapping_mul(goal)) / f64::from(before);
     let rounded = if quotient < 0.0 { quotient - 0.5 } else { quotient + 0.5 };
     rounded as i32 - size(set)
+}
+
+/// The sizes that a scaling without a rollout gives ReplicaSets (`scale`), in the order of writing. Sorts `old`.
+pub fn scale(
+    spec: &DeploymentSpec,
+    status_replicas: i32,
+    new: Option<&Set>,
+    old: &mut [Set],
+) -> Vec<(Set, i32)> {
+    if let Some(only) = active_or_latest(new, old) {
+        return vec![(only, replicas(spec))];
+    }
+    if is_saturated(spec, new) {
+        return active(old).into_iter().map(|set| (set, 0)).collect();
+    }
+    if !is_rolling(spec) {
+        return Vec::new();
+    }
+    let all: Vec<Set> = old.iter().chain(new).cloned().collect();
+    proportional(spec, status_replicas, active(&all))
 }
 
 /// The sizes of the active ReplicaSets after a proportional scaling (the last part of `scale`), in scaling order.

@@ -116,3 +116,69 @@ fn condition<'a>(
     let found = status.conditions.iter().find(|c| matches(&c.kind, c.status.as_str()))?;
     Some(Cause::Condition(&found.kind))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use k8s_openapi::api::batch::v1::PodFailurePolicyRule;
+    use sim_core::api::meta::{Key, Meta};
+    use sim_core::api::object::{Body, Pod};
+    use sim_core::api::pod_status::{PodCondition, PodPhase, Terminated};
+
+    use super::*;
+
+    fn failed_pod(code: i32, condition: &str) -> Object {
+        let ended = Terminated { exit_code: code, ..Terminated::default() };
+        let mut status = PodStatus { phase: PodPhase::Failed, ..PodStatus::default() };
+        status.container_statuses = vec![ContainerStatus {
+            name: "main".into(),
+            state: ContainerState::Terminated(Box::new(ended)),
+            ..ContainerStatus::default()
+        }];
+        status.set_condition(PodCondition {
+            kind: condition.into(),
+            status: true.into(),
+            ..PodCondition::default()
+        });
+        let body = Pod { status: Arc::new(status), ..Pod::default() };
+        Object::new(Meta::named(Key::new("ns", "p")), Body::Pod(body))
+    }
+
+    #[test]
+    fn the_first_rule_that_matches_decides() {
+        let on_condition = PodFailurePolicyRule {
+            action: "Ignore".into(),
+            on_exit_codes: None,
+            on_pod_conditions: Some(vec![PodFailurePolicyOnPodConditionsPattern {
+                type_: "DisruptionTarget".into(),
+                status: "True".into(),
+            }]),
+        };
+        let on_code = |action: &str, operator: &str, values: Vec<i32>| PodFailurePolicyRule {
+            action: action.into(),
+            on_exit_codes: Some(PodFailurePolicyOnExitCodesRequirement {
+                container_name: None,
+                operator: operator.into(),
+                values,
+            }),
+            on_pod_conditions: None,
+        };
+        let rules =
+            vec![on_condition, on_code("FailJob", "In", vec![42]), on_code("FailIndex", "NotIn", vec![1])];
+        let policy = PodFailurePolicy { rules };
+        for (code, condition, action, counted) in [
+            (42, "DisruptionTarget", Some(Action::Ignore), false),
+            (42, "Ready", Some(Action::FailJob), true),
+            (7, "Ready", Some(Action::FailIndex), true),
+            (1, "Ready", None, true),
+            (0, "Ready", None, true),
+        ] {
+            let verdict = evaluate(&policy, &failed_pod(code, condition));
+            assert_eq!((verdict.action, verdict.counted), (action, counted), "{code} {condition}");
+        }
+        let message = evaluate(&policy, &failed_pod(42, "Ready")).message;
+        let want = "Container main for pod ns/p failed with exit code 42 matching FailJob rule at index 1";
+        assert_eq!(message.as_deref(), Some(want));
+    }
+}

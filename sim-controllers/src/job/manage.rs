@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::PodSpec;
 use sim_core::api::error::ApiError;
 use sim_core::api::meta::Labels;
 use sim_core::api::object::{Body, Object};
+use sim_core::names::job_index_generate_name;
 use sim_core::time::Span;
 
 use super::MAX_PER_SYNC;
@@ -171,7 +172,7 @@ fn indexed(plain: &Object, job: &str, index: i64, failures: Option<(i32, i32)>) 
             annotations.insert(INDEX_IGNORED_FAILURE_COUNT.into(), ignored.to_string());
         }
     }
-    object.meta.generate_name = pods::generate_name(job, index).into();
+    object.meta.generate_name = job_index_generate_name(job, i32::try_from(index).unwrap_or(i32::MAX)).into();
     if let Body::Pod(pod) = &mut object.body {
         let mut spec = PodSpec::clone(&pod.spec);
         spec.hostname = Some(format!("{job}-{index}"));

@@ -208,12 +208,3 @@ pub fn for_removal(spec: &JobSpec, active: &[Row], at_least: usize) -> Vec<Row> 
 fn sort_active(pods: &mut Vec<Row>) {
     ranking::sort(Ranking::PLAIN, pods, |_: &Pod| 0);
 }
-
-/// Name prefix of the pods of an index (`podGenerateNameWithIndex`).
-pub fn generate_name(job: &str, index: i64) -> String {
-    const LONGEST: usize = 58;
-    let suffix = format!("-{index}-");
-    let keep = LONGEST.saturating_sub(suffix.len()).min(job.len());
-    let cut = (0..=keep).rev().find(|at| job.is_char_boundary(*at)).unwrap_or(0);
-    format!("{}{suffix}", &job[..cut])
-}

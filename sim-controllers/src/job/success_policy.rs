@@ -18,8 +18,35 @@ fn is_met(rule: &SuccessPolicyRule, completions: i64, succeeded: &Intervals) -> 
     match &rule.succeeded_indexes {
         Some(text) => {
             let required = Intervals::parse(text, completions);
-            succeeded.overlap(&required) >= count.unwrap_or(required.total())
+            !required.0.is_empty() && succeeded.overlap(&required) >= count.unwrap_or(required.total())
         }
         None => count.is_some_and(|count| succeeded.total() >= count),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules() {
+        let rule = |indexes: Option<&str>, count| SuccessPolicyRule {
+            succeeded_indexes: indexes.map(String::from),
+            succeeded_count: count,
+        };
+        let succeeded = Intervals::parse("1-3,7", 10);
+        for (indexes, count, want) in [
+            (Some("1-3"), None, true),
+            (Some("1-4"), None, false),
+            (Some("1-4"), Some(3), true),
+            (Some("0,4"), Some(1), false),
+            (Some("10-12"), None, false),
+            (None, Some(4), true),
+            (None, Some(5), false),
+        ] {
+            let policy = SuccessPolicy { rules: vec![rule(indexes, count)] };
+            assert_eq!(met(Some(&policy), 10, &succeeded).is_some(), want, "{indexes:?} {count:?}");
+        }
+        assert_eq!(met(None, 10, &succeeded), None);
     }
 }

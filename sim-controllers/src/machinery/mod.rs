@@ -10,6 +10,5 @@ pub mod queue;
 pub mod ranking;
 pub mod refs;
 pub mod selectors;
-pub mod template_hash;
 pub mod templates;
 pub mod wire;

@@ -239,7 +239,7 @@ pub fn sync(input: &Input, fx: &mut Fx<'_>) -> Outcome {
         failure = manage_replicas(input, set, &owner_ref, &active, fx)?;
     }
     let now = fx.now();
-    let status = calculate_status(set, &active, failure.as_ref(), now, fx.wire_now());
+    let status = calculate_status(set, &active, None, failure.as_ref(), now, fx.wire_now());
     let updated = status::update(&input.object, set, status, fx)?;
     if let Some(error) = failure {
         return Err(Stop::Failed(error));

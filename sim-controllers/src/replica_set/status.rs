@@ -16,10 +16,12 @@ use crate::machinery::ranking::{is_available, is_ready};
 /// `ReplicaSetReplicaFailure`.
 const REPLICA_FAILURE: &str = "ReplicaFailure";
 
-/// The status that these active pods make, before `observedGeneration` (`calculateStatus`).
+/// The status that these active pods make, before `observedGeneration` (`calculateStatus`). Terminating pods are told if
+/// their number is given, which is behind a gate that is alpha.
 pub fn calculate_status(
     set: &ReplicaSet,
     active: &[Arc<Object>],
+    terminating: Option<i32>,
     failure: Option<&ApiError>,
     now: Time,
     wire_now: v1::Time,
@@ -43,6 +45,7 @@ pub fn calculate_status(
     }
     set_failure(&mut status, active.len() as i64 - i64::from(replicas(&set.spec)), failure, wire_now);
     status.replicas = active.len() as i32;
+    status.terminating_replicas = terminating;
     status.fully_labeled_replicas = positive(labeled);
     status.ready_replicas = positive(ready);
     status.available_replicas = positive(available);

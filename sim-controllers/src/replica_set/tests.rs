@@ -41,7 +41,7 @@ fn pods_become_available_after_min_ready_seconds() {
     let pods = [pod("a", "n", Some(0)), pod("b", "n", Some(8)), pod("c", "n", None)];
     for (now, available) in [(9, None), (10, Some(1)), (17, Some(1)), (18, Some(2))] {
         let now = Time::ZERO + secs(now);
-        let status = calculate_status(&set(3, 10), &pods, None, now, wire(Epoch::default(), now));
+        let status = calculate_status(&set(3, 10), &pods, None, None, now, wire(Epoch::default(), now));
         assert_eq!((status.replicas, status.ready_replicas), (3, Some(2)));
         assert_eq!(status.available_replicas, available, "at {now}");
     }
@@ -51,7 +51,7 @@ fn pods_become_available_after_min_ready_seconds() {
 fn a_failure_is_told_once_and_taken_back() {
     let error = ApiError::new(Reason::Forbidden, "exceeded quota");
     let now = wire(Epoch::default(), Time::ZERO);
-    let failed = calculate_status(&set(2, 0), &[], Some(&error), Time::ZERO, now.clone());
+    let failed = calculate_status(&set(2, 0), &[], None, Some(&error), Time::ZERO, now.clone());
     let condition = &failed.conditions.as_ref().expect("conditions")[0];
     assert_eq!(
         (condition.reason.as_deref(), condition.message.as_deref()),
@@ -59,9 +59,9 @@ fn a_failure_is_told_once_and_taken_back() {
     );
     let again = ReplicaSet { status: Arc::new(failed), ..set(2, 0) };
     let other = ApiError::new(Reason::Forbidden, "something else");
-    let still = calculate_status(&again, &[], Some(&other), Time::ZERO, now.clone());
+    let still = calculate_status(&again, &[], None, Some(&other), Time::ZERO, now.clone());
     assert_eq!(still.conditions, again.status.conditions);
-    assert_eq!(calculate_status(&again, &[], None, Time::ZERO, now).conditions, None);
+    assert_eq!(calculate_status(&again, &[], None, None, Time::ZERO, now).conditions, None);
 }
 
 #[test]
