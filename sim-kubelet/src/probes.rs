@@ -128,7 +128,8 @@ impl Worker {
         until: Time,
     ) -> Option<Time> {
         self.skip_to(probe, started + probe.initial_delay);
-        while !self.on_hold && self.next <= until {
+        // The end of time has no tick after it.
+        while !self.on_hold && self.next <= until && self.next < Time::MAX {
             let (ok, flip) = outcomes.at(self.next - started);
             let last_tick = match flip {
                 Some(flip) => until.min(started + flip - Span(1)),
@@ -221,6 +222,12 @@ mod tests {
         ] {
             assert_eq!(story(kind, probe, outcomes), want, "{kind:?} {probe:?} {outcomes:?}");
         }
+    }
+
+    #[test]
+    fn an_answer_that_never_turns_ends_the_search() {
+        let never = Outcomes::ok_after(Span::MAX);
+        assert_eq!(Worker::new(ProbeKind::Readiness, at(5)).next_change(&PROBE, at(5), &never), None);
     }
 
     #[test]
