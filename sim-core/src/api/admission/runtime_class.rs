@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::{AdmissionView, pod_forbidden};
 use crate::api::error::ApiError;
 use crate::api::kind::Kind;
+use crate::quantity::Quantity as Amount;
 
 pub(super) fn admit(pod_name: &str, spec: &mut PodSpec, view: &dyn AdmissionView) -> Result<(), ApiError> {
     let forbidden = |why: &str| pod_forbidden(pod_name, view, why);
@@ -24,7 +25,7 @@ pub(super) fn admit(pod_name: &str, spec: &mut PodSpec, view: &dyn AdmissionView
     match body.and_then(|b| b.get("overhead")).filter(|o| !o.is_null()) {
         Some(overhead) => {
             let fixed = read_overhead(overhead);
-            if spec.overhead.as_ref().is_some_and(|own| !own.is_empty() && *own != fixed) {
+            if spec.overhead.as_ref().is_some_and(|own| !own.is_empty() && !same_amounts(own, &fixed)) {
                 return Err(forbidden(
                     "pod rejected: Pod's Overhead doesn't match RuntimeClass's defined Overhead",
                 ));
@@ -128,4 +129,12 @@ fn read_toleration(json: &Value) -> Toleration {
         effect: text("effect"),
         toleration_seconds: json.get("tolerationSeconds").and_then(Value::as_i64),
     }
+}
+
+/// Equal amounts, however they are written.
+fn same_amounts(a: &BTreeMap<String, Quantity>, b: &BTreeMap<String, Quantity>) -> bool {
+    a.len() == b.len()
+        && a.iter().zip(b).all(|((name_a, amount_a), (name_b, amount_b))| {
+            name_a == name_b && Amount::from_wire(amount_a) == Amount::from_wire(amount_b)
+        })
 }

@@ -162,6 +162,8 @@ fn runtime_class_adds_overhead_selector_and_tolerations() {
         "nodeSelector": {"zone": "a"},
         "tolerations": [{"operator": "Exists", "effect": "NoExecute"}],
     });
+    let same_overhead = json!({"runtimeClassName": "kata", "overhead": {"cpu": "0.25"}});
+    assert!(admitted(same_overhead, &View::typical()).is_ok());
     let got = admitted(spec, &View::typical()).unwrap();
     assert_eq!(got["overhead"], json!({"cpu": "250m"}));
     assert_eq!(got["nodeSelector"], json!({"zone": "a", "runtime": "kata"}));

@@ -82,10 +82,12 @@ fn resource_name(e: &mut Errors, path: &Path<'_>, name: &str) -> bool {
 fn name(e: &mut Errors, path: &Path<'_>, name: &str, of: Of) {
     let fine = resource_name(e, path, name);
     match of {
-        Of::Container if !name.contains('/') => {
-            if !matches!(name, "cpu" | "memory" | "ephemeral-storage") && !is_huge_page(name) {
-                e.invalid(path, name, "must be a standard resource for containers");
-            }
+        Of::Container
+            if !name.contains('/')
+                && !matches!(name, "cpu" | "memory" | "ephemeral-storage")
+                && !is_huge_page(name) =>
+        {
+            e.invalid(path, name, "must be a standard resource for containers");
         }
         Of::Container if !is_native(name) && !is_extended(name) => {
             e.invalid(path, name, "doesn't follow extended resource name standard");
