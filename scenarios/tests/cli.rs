@@ -37,6 +37,11 @@ fn exit_codes_have_names() {
 
     let failed = run_scenario("until: 1s\nexpect: [pods == 0, pods == 7]\n", &[]);
     assert_eq!(failed.code, Some(1));
+    let usage = wavetank(Path::new("."), &["run", "--sed", "1"]);
+    assert_eq!(usage.code, Some(2));
+    assert!(usage.err.contains("--seed") && usage.err.contains("bad input (exit code 2)"), "{}", usage.err);
+    assert_eq!(wavetank(Path::new("."), &["--help"]).code, Some(0));
+
     for part in ["expectation failed: pods == 7", "from 1s: 0", "expectation failed (exit code 1)"] {
         assert!(failed.err.contains(part), "{}\nlacks {part}", failed.err);
     }

@@ -20,7 +20,15 @@ use crate::{conformance, format, import};
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            // Help and version come as errors too, but are none.
+            let exit = if error.use_stderr() { Exit::BadInput } else { Exit::Passed };
+            return exit.report();
+        }
+    };
     let level = match cli.verbose {
         0 => LevelFilter::WARN,
         1 => LevelFilter::INFO,

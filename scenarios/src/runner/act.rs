@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use sim_cluster::Cluster;
-use sim_core::api::error::ApiError;
+use sim_core::api::error::{ApiError, Reason};
 use sim_core::api::kind::Kind;
 use sim_core::api::meta::Key;
 use sim_core::api::object::{Body, Object};
+use sim_core::api::patch::{self, Patch};
 use sim_core::api::request::{DeleteOptions, Propagation, Request};
+use sim_core::api::wire::{from_json, to_json};
 use sim_core::engine::log::{Keep, Record};
 use sim_core::load::{LoadError, LoadErrors};
 
-use crate::format::{Cascade, DeleteStep};
+use crate::format::{Cascade, DeleteStep, PatchStep, PatchType};
 use crate::plan::{Do, Placed, Plan};
 
 /// The cluster of a plan at instant zero, with everything that is there from the start.
@@ -80,7 +82,7 @@ pub(super) fn act(cluster: &mut Cluster, plan: &Plan, action: &Do) -> (String, R
             let result = cluster.scale(step.target.kind, &step.target.key, replicas).map(drop);
             (format!("scale {} to {replicas}", step.target), result)
         }
-        Do::Patch(step) => (format!("patch {}", step.target), Ok(())),
+        Do::Patch(step) => (format!("patch {}", step.target), patched(cluster, step)),
         Do::Cordon(node, on) => {
             let verb = if *on { "cordon" } else { "uncordon" };
             (format!("{verb} node/{node}"), cordon(cluster, node, *on))
@@ -104,6 +106,21 @@ fn apply(cluster: &mut Cluster, object: Object) -> Result<(), ApiError> {
     if cluster.get(object.kind, object.key()).is_none() {
         return cluster.try_create(object).map(drop);
     }
+    cluster.request(Request::Update(Box::new(object))).map(drop)
+}
+
+fn patched(cluster: &mut Cluster, step: &PatchStep) -> Result<(), ApiError> {
+    let kind_of_patch = match step.patch_type {
+        PatchType::Strategic => "strategic",
+        PatchType::Merge => "merge",
+        PatchType::Json => "json",
+    };
+    let patch = Patch::parse(kind_of_patch, &step.patch.to_string())?;
+    let (kinds, epoch) = (cluster.kinds(), cluster.api().epoch());
+    let current = cluster.api().get(step.target.kind, &step.target.key)?;
+    let after = patch::apply(step.target.kind, kinds, &to_json(&current, kinds, epoch), &patch)?;
+    let object = from_json(&after, kinds, epoch)
+        .map_err(|error| ApiError::new(Reason::BadRequest, error.message().to_owned()))?;
     cluster.request(Request::Update(Box::new(object))).map(drop)
 }
 

@@ -120,6 +120,7 @@ pub fn run(plan: &Plan, observer: &mut dyn Observer) -> Result<Finished, Failure
         revision: 0,
         record_count: 0,
     };
+    tracing::info!(scenario = %plan.name, seed = plan.seed, until = %plan.until, steps = plan.steps.len(), "run starts");
     let error = match run.to_the_end() {
         Ok(()) => None,
         Err(Stop::Failed(error)) => Some(error),
@@ -169,8 +170,9 @@ impl Run<'_> {
         if !text.is_empty() {
             act::note(&mut self.cluster, &text);
         }
+        let now = self.cluster.now();
+        tracing::debug!(%now, "{text}");
         if let Err(error) = result {
-            let now = self.cluster.now();
             self.notices.push(format!("at {now}: {text}: {error}"));
         }
     }
