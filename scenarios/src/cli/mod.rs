@@ -29,6 +29,7 @@ pub fn main() -> ExitCode {
             return exit.report();
         }
     };
+    problem::install();
     let level = match cli.verbose {
         0 => LevelFilter::WARN,
         1 => LevelFilter::INFO,

@@ -57,6 +57,15 @@ impl Diagnostic for Problem {
     }
 }
 
+/// Messages are never broken into lines: people search for them, and tools do, too.
+pub(super) fn install() {
+    let handler = |_: &_| -> Box<dyn miette::ReportHandler> {
+        Box::new(miette::MietteHandlerOpts::new().wrap_lines(false).break_words(false).build())
+    };
+    // It fails only if a handler is there already, and then that one will do.
+    let _ = miette::set_hook(Box::new(handler));
+}
+
 /// Shows one error.
 pub(super) fn one(error: &LoadError) {
     eprintln!("{:?}", miette::Report::new(Problem::of(error)));

@@ -194,9 +194,7 @@ impl<'a> Planner<'a> {
         }
         for (i, manifest) in scenario.manifests.iter().enumerate() {
             let loaded = self.manifest(manifest, &[Field("manifests"), Item(i)], origin);
-            // An object with a uid was in a cluster before: it is put in place as it is.
-            let (dumped, written): (Vec<_>, Vec<_>) =
-                loaded.into_iter().partition(|p| !p.object.meta.uid.is_unset());
+            let (dumped, written): (Vec<_>, Vec<_>) = loaded.into_iter().partition(|p| is_dumped(&p.object));
             self.dump.extend(dumped);
             self.manifests.extend(written);
         }
@@ -391,6 +389,12 @@ impl<'a> Planner<'a> {
             notices: self.notices,
         })
     }
+}
+
+/// True for an object that was in a cluster before and is put in place as it is. Nobody writes these fields by hand.
+fn is_dumped(object: &Object) -> bool {
+    let started = object.as_pod().is_some_and(|pod| pod.status.start_time.is_some());
+    !object.meta.uid.is_unset() || object.meta.resource_version != 0 || started
 }
 
 /// Says what the file is before its fields are looked at: a manifest given for a scenario has many "unknown fields".
