@@ -145,8 +145,11 @@ fn state_of(cluster: &Cluster, key: &Key) -> String {
     }
     if pod.node_name.is_empty() {
         let unscheduled = pod.status.condition("PodScheduled");
-        let why = unscheduled.map_or("", |c| c.message.as_str());
-        let why = if why.is_empty() { "the scheduler has not looked at it yet" } else { why };
+        let why = match cluster.why_pending(key) {
+            none if none.is_empty() => unscheduled.map_or_else(String::new, |c| c.message.to_string()),
+            why => why,
+        };
+        let why = if why.is_empty() { "the scheduler has not looked at it yet" } else { &why };
         out.push_str(&format!("\nwhy pending: {why}"));
     }
     out

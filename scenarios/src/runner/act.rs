@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use sim_cluster::Cluster;
-use sim_core::api::error::{ApiError, Reason};
+use sim_core::api::error::ApiError;
 use sim_core::api::kind::Kind;
 use sim_core::api::meta::Key;
 use sim_core::api::object::{Body, Object};
-use sim_core::api::patch::{self, Patch};
+use sim_core::api::patch::Patch;
 use sim_core::api::request::{DeleteOptions, Propagation, Request};
-use sim_core::api::wire::{from_json, to_json};
 use sim_core::engine::log::{Keep, Record};
 use sim_core::load::{LoadError, LoadErrors};
+
+use sim_scheduler::framework::Registry;
+use sim_scheduler::scheduler::Scheduler;
 
 use crate::format::{Cascade, DeleteStep, PatchStep, PatchType};
 use crate::plan::{Do, Placed, Plan};
@@ -21,7 +23,12 @@ use crate::plan::{Do, Placed, Plan};
 /// # Errors
 /// What the API server refuses: the input is wrong.
 pub(super) fn cluster_of(plan: &Plan) -> Result<Cluster, LoadErrors> {
-    let mut cluster = Cluster::builder()
+    let mut builder = Cluster::builder();
+    if let Some(config) = &plan.scheduler_config {
+        let scheduler = Scheduler::from_config(config, &Registry::in_tree());
+        builder = builder.scheduler(scheduler.map_err(|e| LoadError::new(e.to_string()))?);
+    }
+    let mut cluster = builder
         .seed(plan.seed)
         .epoch(plan.epoch)
         .timing(plan.timing.clone())
@@ -47,7 +54,7 @@ pub(super) fn cluster_of(plan: &Plan) -> Result<Cluster, LoadErrors> {
         }
     }
     for placed in &plan.manifests {
-        if let Err(error) = apply(&mut cluster, placed.object.clone()) {
+        if let Err(error) = cluster.apply(placed.object.clone()) {
             errors.push(refused(placed, &error));
         }
     }
@@ -67,7 +74,7 @@ pub(super) fn act(cluster: &mut Cluster, plan: &Plan, action: &Do) -> (String, R
     match action {
         Do::Apply(placed) => {
             let text = format!("apply {}", name_of(&placed.object));
-            (text, apply(cluster, placed.object.clone()))
+            (text, cluster.apply(placed.object.clone()).map(drop))
         }
         Do::Join(node) => {
             (format!("join node/{}", node.meta.name()), cluster.try_create(Object::clone(node)).map(drop))
@@ -101,14 +108,6 @@ pub(super) fn act(cluster: &mut Cluster, plan: &Plan, action: &Do) -> (String, R
     }
 }
 
-/// Creates what is not there and merges what is, as `kubectl apply` does.
-fn apply(cluster: &mut Cluster, object: Object) -> Result<(), ApiError> {
-    if cluster.get(object.kind, object.key()).is_none() {
-        return cluster.try_create(object).map(drop);
-    }
-    cluster.request(Request::Update(Box::new(object))).map(drop)
-}
-
 fn patched(cluster: &mut Cluster, step: &PatchStep) -> Result<(), ApiError> {
     let kind_of_patch = match step.patch_type {
         PatchType::Strategic => "strategic",
@@ -116,12 +115,8 @@ fn patched(cluster: &mut Cluster, step: &PatchStep) -> Result<(), ApiError> {
         PatchType::Json => "json",
     };
     let patch = Patch::parse(kind_of_patch, &step.patch.to_string())?;
-    let (kinds, epoch) = (cluster.kinds(), cluster.api().epoch());
-    let current = cluster.api().get(step.target.kind, &step.target.key)?;
-    let after = patch::apply(step.target.kind, kinds, &to_json(&current, kinds, epoch), &patch)?;
-    let object = from_json(&after, kinds, epoch)
-        .map_err(|error| ApiError::new(Reason::BadRequest, error.message().to_owned()))?;
-    cluster.request(Request::Update(Box::new(object))).map(drop)
+    let (kind, key) = (step.target.kind, step.target.key.clone());
+    cluster.request(Request::Patch { kind, key, patch: Box::new(patch) }).map(drop)
 }
 
 fn delete(cluster: &mut Cluster, step: &DeleteStep) -> Result<(), ApiError> {
