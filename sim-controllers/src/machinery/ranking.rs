@@ -177,8 +177,26 @@ pub fn sort(ranking: Ranking, pods: &mut Vec<Arc<Object>>, rank: impl Fn(&Pod) -
         .into_iter()
         .filter_map(|o| Some((o.as_pod().map(|p| Candidate::of(&o, p, rank(p)))?, o)))
         .collect();
-    rows.sort_by(|a, b| ranking.compare(&a.0, &b.0));
+    rows = merge_sort(rows, &|a, b| ranking.compare(&a.0, &b.0));
     pods.extend(rows.into_iter().map(|(_, o)| o));
+}
+
+/// A stable sort for an order that is none: times in one log bucket go by uid, equal ones are not compared at all, so
+/// upstream's order is not transitive, which `slice::sort_by` may answer with a panic.
+fn merge_sort<T>(mut rows: Vec<T>, compare: &impl Fn(&T, &T) -> Ordering) -> Vec<T> {
+    if rows.len() < 2 {
+        return rows;
+    }
+    let tail = rows.split_off(rows.len() / 2);
+    let mut sorted = Vec::with_capacity(rows.len() + tail.len());
+    let mut left = merge_sort(rows, compare).into_iter().peekable();
+    let mut right = merge_sort(tail, compare).into_iter().peekable();
+    while let (Some(a), Some(b)) = (left.peek(), right.peek()) {
+        let next = if compare(a, b).is_le() { left.next() } else { right.next() };
+        sorted.extend(next);
+    }
+    sorted.extend(left.chain(right));
+    sorted
 }
 
 #[cfg(test)]
@@ -216,6 +234,28 @@ mod tests {
             assert_eq!(ranking.compare(&pair[0], &pair[1]), Ordering::Less, "{pair:#?}");
             assert_eq!(ranking.compare(&pair[1], &pair[0]), Ordering::Greater, "{pair:#?}");
         }
+    }
+
+    /// A thousand pods that became ready in the same few seconds: the order has cycles, and nothing panics.
+    #[test]
+    fn an_order_with_cycles_is_sorted_all_the_same() {
+        let candidate = |i: u128| Candidate {
+            assigned: true,
+            phase: PodPhase::Running,
+            ready: true,
+            ready_since: Some(Time::ZERO + secs(100 + (i % 7) as i64)),
+            created: Some(Time::ZERO + secs(90 + (i % 3) as i64)),
+            uid: Uid(i.wrapping_mul(0x9e37_79b9_7f4a_7c15) % 1009),
+            restarts: ((i % 5) as i32, 0),
+            ..Candidate::default()
+        };
+        let ranking = Ranking::replica_set(Time::ZERO + secs(1000));
+        let sorted = merge_sort((0..1000).map(candidate).collect(), &|a, b| ranking.compare(a, b));
+        assert_eq!(sorted.len(), 1000);
+        let mut numbers: Vec<u32> = (0..500u32).map(|i| i.wrapping_mul(2_654_435_761) % 50).collect();
+        let by_merging = merge_sort(numbers.clone(), &u32::cmp);
+        numbers.sort_unstable();
+        assert_eq!(by_merging, numbers);
     }
 
     #[test]
