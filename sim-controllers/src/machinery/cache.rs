@@ -121,7 +121,7 @@ impl Caches {
     }
 
     /// Objects of a kind that `owner` controls.
-    pub fn controlled<'a>(&'a self, owner: Uid, kind: Kind) -> impl Iterator<Item = &'a Arc<Object>> {
+    pub fn controlled(&self, owner: Uid, kind: Kind) -> impl Iterator<Item = &Arc<Object>> {
         self.owned(owner, kind).filter(move |o| o.meta.controller_of().is_some_and(|c| c.uid == owner))
     }
 
