@@ -156,20 +156,20 @@ impl Replay {
 
     /// The fast way through a cycle must agree with the plain one.
     fn check_fast(&self, fast: &FastOutcome, found: &Evaluation, chosen: Option<Slot>) -> Result<(), String> {
-        let plain = match chosen {
-            Some(slot) => FastOutcome::Chosen {
-                slot,
-                score: found.score(),
-                feasible: found.feasible.len(),
-                evaluated: found.evaluated(),
-                next_start: found.next_start,
-            },
-            None => FastOutcome::Nothing,
+        let nodes = self.cache.order().len();
+        let same = match (fast, chosen) {
+            (FastOutcome::Unsure, _) => true,
+            (FastOutcome::Nothing(diagnosis), None) => {
+                diagnosis.message(nodes) == found.diagnosis.message(nodes)
+                    && diagnosis.unschedulable_plugins == found.diagnosis.unschedulable_plugins
+            }
+            (FastOutcome::Chosen { slot, score, feasible, evaluated, next_start }, Some(chosen)) => {
+                (*slot, *score, *feasible) == (chosen, found.score(), found.feasible.len())
+                    && (*evaluated, *next_start) == (found.evaluated(), found.next_start)
+            }
+            _ => false,
         };
-        if *fast == FastOutcome::Unsure || *fast == plain {
-            return Ok(());
-        }
-        Err(format!("the fast way found {fast:?}, the plain way {plain:?}"))
+        if same { Ok(()) } else { Err(format!("the fast way found {fast:?}, the plain way {found:?}")) }
     }
 
     fn step(&self, found: &Evaluation, chosen: Option<Slot>) -> Value {

@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 
-use super::plain::{normalized, pre_score};
+use super::plain::{first_refusal, normalized, pre_score};
 use super::tournament::{ABSENT, Tournament};
 use super::{CycleState, Sampling, TieBreak};
 use crate::cache::{Cache, Slot};
-use crate::framework::{Attempt, Normalize, Point, PreFiltered, Profile, Status};
+use crate::framework::{Attempt, Code, Diagnosis, Normalize, Point, PreFiltered, Profile, Status};
 
 /// Answers kept over all classes: 100 bytes each, so about 200 MB at most.
 const MAX_CELLS: usize = 2_000_000;
@@ -34,8 +34,8 @@ pub enum FastOutcome {
         /// Where the next search starts.
         next_start: usize,
     },
-    /// No node passes: the plain way says why.
-    Nothing,
+    /// No node passes. The refusals are counted, not listed.
+    Nothing(Box<Diagnosis>),
     /// The fast way does not apply.
     Unsure,
 }
@@ -127,6 +127,39 @@ struct ClassAnswers {
     invalid: Vec<bool>,
     invalid_count: usize,
     tree: Tournament,
+    refusals: Refusals,
+}
+
+/// Why nodes were refused: only found out when no node is left, and then kept.
+#[derive(Default)]
+struct Refusals {
+    /// Number of the refusal by position, from 1; 0 if not known.
+    known: Vec<u32>,
+    /// Refusals with the number of nodes they are about.
+    kinds: Vec<(Status, usize)>,
+}
+
+impl Refusals {
+    fn forget_all(&mut self, nodes: usize) {
+        self.kinds.clear();
+        self.known.clear();
+        self.known.resize(nodes, 0);
+    }
+
+    fn forget(&mut self, at: usize) {
+        if let Some(kind) = std::mem::take(&mut self.known[at]).checked_sub(1) {
+            self.kinds[kind as usize].1 -= 1;
+        }
+    }
+
+    fn learn(&mut self, at: usize, status: Status) {
+        let kind = self.kinds.iter().position(|(known, _)| *known == status).unwrap_or_else(|| {
+            self.kinds.push((status, 0));
+            self.kinds.len() - 1
+        });
+        self.kinds[kind].1 += 1;
+        self.known[at] = kind as u32 + 1;
+    }
 }
 
 impl ClassAnswers {
@@ -159,6 +192,7 @@ impl ClassAnswers {
             invalid: Vec::new(),
             invalid_count: 0,
             tree: Tournament::default(),
+            refusals: Refusals::default(),
         })
     }
 
@@ -195,6 +229,7 @@ impl ClassAnswers {
         self.order_version = cluster.order_version();
         self.state.skip_score.fill(false);
         self.pre_score = pre_score(profile, attempt, &mut self.state, slots);
+        self.refusals.forget_all(count);
         self.fits.clear();
         self.fits.resize(count, true);
         for &i in profile.at(Point::Filter) {
@@ -268,6 +303,7 @@ impl ClassAnswers {
 
     /// Asks about one node anew. True if that changes the scores of others.
     fn refresh(&mut self, profile: &Profile, attempt: &Attempt<'_>, at: usize, slot: Slot) -> bool {
+        self.refusals.forget(at);
         if self.fits[at] {
             self.feasible -= 1;
             self.invalid_count -= usize::from(self.invalid[at]);
@@ -324,8 +360,28 @@ impl ClassAnswers {
         self.invalid_count += usize::from(invalid);
     }
 
+    /// Why no node passes.
+    fn explain(&mut self, profile: &Profile, attempt: &Attempt<'_>) -> FastOutcome {
+        for (at, slot) in attempt.cluster.order().iter().enumerate() {
+            if self.refusals.known[at] == 0 {
+                let node = attempt.cluster.node(*slot);
+                match first_refusal(profile, &self.state, attempt.pod, node) {
+                    Some(status) if status.code != Code::Error => self.refusals.learn(at, status),
+                    _ => return FastOutcome::Unsure,
+                }
+            }
+        }
+        let mut diagnosis = Diagnosis::default();
+        diagnosis.counted = self.refusals.kinds.iter().filter(|(_, count)| *count > 0).cloned().collect();
+        for i in 0..diagnosis.counted.len() {
+            let status = diagnosis.counted[i].0.clone();
+            diagnosis.blame(&status);
+        }
+        FastOutcome::Nothing(Box::new(diagnosis))
+    }
+
     fn choose(
-        &self,
+        &mut self,
         profile: &Profile,
         attempt: &Attempt<'_>,
         sampling: Sampling,
@@ -335,7 +391,7 @@ impl ClassAnswers {
         let cluster = attempt.cluster;
         let count = self.fits.len();
         if self.feasible == 0 {
-            return FastOutcome::Nothing;
+            return self.explain(profile, attempt);
         }
         let enough = sampling.enough(count, profile);
         if enough < self.feasible {
@@ -413,7 +469,7 @@ impl ClassAnswers {
                 evaluated,
                 next_start: (start + evaluated) % count.max(1),
             },
-            None => FastOutcome::Nothing,
+            None => FastOutcome::Unsure,
         }
     }
 }

@@ -9,6 +9,7 @@ use super::{CycleState, Nominator, Sampling};
 use crate::cache::Slot;
 use crate::framework::{Attempt, Code, Diagnosis, Normalize, Point, PreFiltered, Profile, Status};
 use crate::node::NodeInfo;
+use crate::pod::PodInfo;
 
 /// Scores of one plugin, parallel to [`Evaluation::feasible`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -216,29 +217,12 @@ impl Search<'_> {
             for (uid, info) in promised {
                 crowded.add_pod(*uid, info.clone());
             }
-            let status = self.filter_once(state, &crowded);
+            let status = first_refusal(self.profile, state, self.attempt.pod, &crowded);
             if status.is_some() {
                 return status;
             }
         }
-        self.filter_once(state, node)
-    }
-
-    fn filter_once(&self, state: &CycleState, node: &NodeInfo) -> Option<Status> {
-        for &i in self.profile.at(Point::Filter) {
-            if state.skip_filter[i] {
-                continue;
-            }
-            let plugin = self.profile.plugin(i);
-            let verdict = plugin.filter(state.of(i), self.attempt.pod, node);
-            let Some(status) = verdict.into_status(plugin.name()) else { continue };
-            if status.code.is_rejected() {
-                return Some(status);
-            }
-            let text = format_smolstr!("running {:?} filter plugin: {status}", plugin.name());
-            return Some(Status::error(text).by(plugin.name()));
-        }
-        None
+        first_refusal(self.profile, state, self.attempt.pod, node)
     }
 
     /// `prioritizeNodes`.
@@ -306,6 +290,29 @@ impl Search<'_> {
         }
         Ok(())
     }
+}
+
+/// `RunFilterPlugins`: what the first plugin says that does not let the pod pass.
+pub(super) fn first_refusal(
+    profile: &Profile,
+    state: &CycleState,
+    pod: &PodInfo,
+    node: &NodeInfo,
+) -> Option<Status> {
+    for &i in profile.at(Point::Filter) {
+        if state.skip_filter[i] {
+            continue;
+        }
+        let plugin = profile.plugin(i);
+        let verdict = plugin.filter(state.of(i), pod, node);
+        let Some(status) = verdict.into_status(plugin.name()) else { continue };
+        if status.code.is_rejected() {
+            return Some(status);
+        }
+        let text = format_smolstr!("running {:?} filter plugin: {status}", plugin.name());
+        return Some(Status::error(text).by(plugin.name()));
+    }
+    None
 }
 
 /// `RunPreScorePlugins`.

@@ -12,6 +12,8 @@ use crate::cache::Slot;
 pub struct Diagnosis {
     /// Refused nodes, in the order they were looked at.
     pub nodes: Vec<(Slot, Status)>,
+    /// Further refused nodes by number, where nobody needs them one by one.
+    pub counted: Vec<(Status, usize)>,
     /// Status of nodes that are not in `nodes`, if a PreFilter plugin excluded them.
     pub absent: Option<Status>,
     /// Set if PreFilter refused the pod as a whole.
@@ -41,20 +43,32 @@ impl Diagnosis {
         }
     }
 
+    /// How many nodes were refused.
+    pub fn refused(&self) -> usize {
+        self.nodes.len() + self.counted.iter().map(|(_, count)| count).sum::<usize>()
+    }
+
+    /// The refusals, each with the number of nodes it is about.
+    pub fn refusals(&self) -> impl Iterator<Item = (&Status, usize)> {
+        let single = self.nodes.iter().map(|(_, status)| (status, 1));
+        single.chain(self.counted.iter().map(|(status, count)| (status, *count)))
+    }
+
     /// The text of `FailedScheduling`, for a cluster of so many nodes.
     pub fn message(&self, nodes: usize) -> String {
         let mut text = format!("0/{nodes} nodes are available:");
         let pre_filter = self.pre_filter.as_ref().map(Status::message).unwrap_or_default();
         if pre_filter.is_empty() {
             let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
-            for (_, status) in &self.nodes {
+            for (status, count) in self.refusals() {
                 for reason in &status.reasons {
-                    *reasons.entry(reason).or_default() += 1;
+                    *reasons.entry(reason).or_default() += count;
                 }
             }
-            if self.nodes.len() < nodes {
+            let absent = nodes.saturating_sub(self.refused());
+            if absent > 0 {
                 for reason in self.absent_reasons() {
-                    *reasons.entry(reason).or_default() += nodes - self.nodes.len();
+                    *reasons.entry(reason).or_default() += absent;
                 }
             }
             let mut lines: Vec<String> = reasons.iter().map(|(reason, n)| format!("{n} {reason}")).collect();

@@ -139,11 +139,8 @@ pub struct Registration<P: Plugin> {
     post_bind: Option<NodeStep<P, ()>>,
 }
 
-/// Starts to put a plugin together: name the extension points it implements, one after the other.
-///
-/// ```ignore
-/// profile.add(plugin(Headroom { percent: 20 }).filter());
-/// ```
+/// Starts to put a plugin together: name the extension points it implements, one after the other, as in
+/// `plugin(Headroom { percent: 20 }).filter()` (the crate's front page has the whole of it).
 pub fn plugin<P: Plugin>(plugin: P) -> Registration<P> {
     Registration {
         plugin,

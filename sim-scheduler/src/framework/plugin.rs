@@ -21,7 +21,7 @@ use crate::queue::QueuedPod;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reads {
     /// Only the pod's class, the one node that is asked about, and the number of nodes. Answers are then kept per class
-    /// and node until the node changes.
+    /// and node until the node changes. Such a filter returns no errors: what does not fit is refused.
     NodeLocal,
     /// Anything.
     Cluster,

@@ -78,7 +78,8 @@ pub struct Profile {
     /// `percentageOfNodesToScore`, if the profile has its own.
     pub percentage_of_nodes_to_score: Option<i32>,
     plugins: Vec<Arc<dyn AnyPlugin>>,
-    at: BTreeMap<Point, Vec<usize>>,
+    /// Numbers of the plugins at each point, in order.
+    at: [Vec<usize>; Point::ALL.len()],
     /// Weight of each plugin's score, by plugin.
     weights: Vec<i64>,
     wakes: FxHashMap<SmolStr, WakeSet>,
@@ -114,7 +115,7 @@ impl Profile {
             scheduler_name: SmolStr::new(scheduler_name),
             percentage_of_nodes_to_score: None,
             plugins: Vec::new(),
-            at: BTreeMap::new(),
+            at: Default::default(),
             weights: Vec::new(),
             wakes: FxHashMap::default(),
         };
@@ -182,7 +183,7 @@ impl Profile {
             single.retain(|name| !overridden.contains(name));
         }
         list.extend(single);
-        self.at.insert(point, list.iter().filter_map(|name| by_name.get(name).copied()).collect());
+        self.at[point as usize] = list.iter().filter_map(|name| by_name.get(name).copied()).collect();
         Ok(())
     }
 
@@ -226,7 +227,7 @@ impl Profile {
         let index = self.insert(plugin.into());
         self.weights[index] = weight;
         for point in self.plugins[index].points().clone() {
-            let list = self.at.entry(point).or_default();
+            let list = &mut self.at[point as usize];
             if point == Point::QueueSort {
                 list.clear();
             }
@@ -239,7 +240,7 @@ impl Profile {
 
     /// Plugins at a point, in order.
     pub fn at(&self, point: Point) -> &[usize] {
-        self.at.get(&point).map_or(&[], Vec::as_slice)
+        &self.at[point as usize]
     }
 
     /// A plugin by its number.

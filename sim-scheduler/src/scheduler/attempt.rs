@@ -113,10 +113,17 @@ impl Scheduler {
         if self.engine == Engine::Fast && self.nominator.is_empty() && !promised {
             let key = (pod.profile, profile);
             let outcome = self.fast.choose(key, &attempt, self.sampling, self.start, &mut self.tie_break);
-            if let FastOutcome::Chosen { slot, score, feasible, evaluated, next_start } = outcome {
-                self.start = next_start;
-                let state = needs_state(profile).then(|| CycleState::new(profile, &pod.info));
-                return Found::Node { slot, score, feasible, evaluated, state };
+            match outcome {
+                FastOutcome::Chosen { slot, score, feasible, evaluated, next_start } => {
+                    self.start = next_start;
+                    let state = needs_state(profile).then(|| CycleState::new(profile, &pod.info));
+                    return Found::Node { slot, score, feasible, evaluated, state };
+                }
+                // PostFilter plugins want to know about every node.
+                FastOutcome::Nothing(diagnosis) if profile.at(Point::PostFilter).is_empty() => {
+                    return Found::Nothing(diagnosis);
+                }
+                FastOutcome::Nothing(_) | FastOutcome::Unsure => {}
             }
         }
         let (found, state) = evaluate(profile, attempt, &self.nominator, self.sampling, self.start);
@@ -169,7 +176,7 @@ impl Scheduler {
     /// `handleSchedulingFailure`: back to the queue, an event, and the pod's condition.
     pub(super) fn failed(&mut self, ctx: &mut Ctx<'_, Timer>, mut pod: Box<QueuedPod>, failure: Failure) {
         let Failure { message, rejected, diagnosis, nominated } = failure;
-        let (feasible, evaluated) = (0, diagnosis.as_ref().map_or(0, |d| d.nodes.len() as u32));
+        let (feasible, evaluated) = (0, diagnosis.as_ref().map_or(0, |d| d.refused() as u32));
         ctx.record(Record::Decision {
             namespace: pod.object.meta.namespace(),
             name: pod.object.meta.name(),

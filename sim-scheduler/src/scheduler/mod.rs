@@ -21,7 +21,7 @@ use sim_core::api::object::Object;
 use sim_core::api::request::{Change, Reply, Tag};
 use sim_core::engine::component::{Component, Ctx, TimerId, Watch};
 use sim_core::engine::random::{Seed, Stream};
-use sim_core::time::Time;
+use sim_core::time::{Span, Time};
 
 use crate::cache::Cache;
 use crate::config::SchedulerConfig;
@@ -48,6 +48,8 @@ pub enum Timer {
         uid: Uid,
         /// The plugin that made it wait.
         plugin: &'static str,
+        /// How long it did.
+        patience: Span,
     },
 }
 
@@ -245,7 +247,7 @@ impl Component for Scheduler {
                 self.unschedulable_timer = None;
                 self.queue.flush_unschedulable(&self.profiles, ctx.now());
             }
-            Timer::PermitTimeout { uid, plugin } => self.permit_timed_out(uid, plugin),
+            Timer::PermitTimeout { uid, plugin, patience } => self.permit_timed_out(uid, plugin, patience),
         }
         self.act_on_decided(ctx);
         self.arm(ctx);

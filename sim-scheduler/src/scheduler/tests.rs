@@ -262,7 +262,7 @@ fn permit_plugins_make_pods_wait_let_them_go_and_lose_patience() {
     let last = world.scheduler.explain(&lonely.meta.key).expect("an attempt");
     assert_eq!(
         last.message,
-        "0/1 nodes are available: 1 rejected due to timeout after waiting at plugin Pair."
+        "0/1 nodes are available: 1 rejected due to timeout after waiting 10s at plugin Pair."
     );
     assert_eq!(last.verdicts[0].code, Code::Unschedulable);
     assert!(!world.scheduler.cache().is_assumed(lonely.meta.uid));
