@@ -372,10 +372,9 @@ impl ClassAnswers {
             }
         }
         let mut diagnosis = Diagnosis::default();
-        diagnosis.counted = self.refusals.kinds.iter().filter(|(_, count)| *count > 0).cloned().collect();
-        for i in 0..diagnosis.counted.len() {
-            let status = diagnosis.counted[i].0.clone();
-            diagnosis.blame(&status);
+        for (status, count) in self.refusals.kinds.iter().filter(|(_, count)| *count > 0) {
+            diagnosis.blame(status);
+            diagnosis.counted.push((status.clone(), *count));
         }
         FastOutcome::Nothing(Box::new(diagnosis))
     }
