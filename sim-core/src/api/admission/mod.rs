@@ -6,7 +6,6 @@
 
 mod default_storage_class;
 mod default_toleration_seconds;
-mod memo;
 mod namespace_lifecycle;
 mod priority;
 mod runtime_class;
@@ -23,8 +22,6 @@ use super::error::ApiError;
 use super::kind::{Kind, Kinds};
 use super::object::{Body, Object};
 
-pub use memo::AdmittedSpecs;
-
 /// Marks the API object of a static pod; admission leaves its spec alone where upstream does.
 pub(crate) const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
 
@@ -39,10 +36,6 @@ pub trait AdmissionView {
     /// All objects of a cluster-scoped kind, in order of their names.
     fn list(&self, kind: Kind) -> Vec<&Object>;
 
-    /// Changes whenever a PriorityClass or a RuntimeClass is written, so that [`AdmittedSpecs`] forgets what it derived
-    /// from the old ones.
-    fn class_revision(&self) -> u64;
-
     /// True if objects in a namespace that does not exist are refused. Else the caller creates the namespace.
     fn strict_namespaces(&self) -> bool {
         true
@@ -54,11 +47,30 @@ pub trait AdmissionView {
 /// # Errors
 /// 403 or 404 in upstream's wording; the object may be half changed then.
 pub fn admit(object: &mut Object, view: &dyn AdmissionView) -> Result<(), ApiError> {
-    admit_with(object, view, &mut |pod_name, spec, mirror| {
-        let mut admitted = PodSpec::clone(spec);
-        admit_pod_spec(pod_name, &mut admitted, mirror, view)?;
-        Ok(if admitted == **spec { Arc::clone(spec) } else { Arc::new(admitted) })
-    })
+    namespace_lifecycle::admit(object, view)?;
+    match &mut object.body {
+        Body::Pod(pod) => {
+            let mirror = object.meta.annotations.contains_key(MIRROR_ANNOTATION);
+            let name = pod_name(&object.meta.key.name, &object.meta.generate_name);
+            let mut admitted = PodSpec::clone(&pod.spec);
+            admit_pod_spec(name, &mut admitted, mirror, view)?;
+            // A spec that nothing was added to stays the shared one.
+            if admitted != *pod.spec {
+                pod.spec = Arc::new(admitted);
+            }
+            Ok(())
+        }
+        Body::Node(node) => {
+            taint_nodes_by_condition::admit(node);
+            Ok(())
+        }
+        _ if object.kind == Kind::PRIORITY_CLASS => priority::admit_class(object, false, view),
+        _ if object.kind == Kind::PERSISTENT_VOLUME_CLAIM => {
+            default_storage_class::admit(object, view);
+            Ok(())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Admits an object that is being replaced. `old` is what is stored.
@@ -77,35 +89,6 @@ pub fn admit_update(object: &mut Object, old: &Object, view: &dyn AdmissionView)
             Ok(())
         }
         _ if object.kind == Kind::PRIORITY_CLASS => priority::admit_class(object, true, view),
-        _ => Ok(()),
-    }
-}
-
-/// How a pod's shared spec becomes an admitted one: name of the pod, spec as sent, whether it is a mirror pod.
-type AdmitSpec<'a> = dyn FnMut(&str, &Arc<PodSpec>, bool) -> Result<Arc<PodSpec>, ApiError> + 'a;
-
-fn admit_with(
-    object: &mut Object,
-    view: &dyn AdmissionView,
-    admit_spec: &mut AdmitSpec<'_>,
-) -> Result<(), ApiError> {
-    namespace_lifecycle::admit(object, view)?;
-    match &mut object.body {
-        Body::Pod(pod) => {
-            let mirror = object.meta.annotations.contains_key(MIRROR_ANNOTATION);
-            let name = pod_name(&object.meta.key.name, &object.meta.generate_name);
-            pod.spec = admit_spec(name, &pod.spec, mirror)?;
-            Ok(())
-        }
-        Body::Node(node) => {
-            taint_nodes_by_condition::admit(node);
-            Ok(())
-        }
-        _ if object.kind == Kind::PRIORITY_CLASS => priority::admit_class(object, false, view),
-        _ if object.kind == Kind::PERSISTENT_VOLUME_CLAIM => {
-            default_storage_class::admit(object, view);
-            Ok(())
-        }
         _ => Ok(()),
     }
 }

@@ -1,7 +1,6 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{NodeSpec, PodSpec, Taint};
-use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
@@ -60,9 +59,6 @@ impl AdmissionView for View {
     }
     fn list(&self, kind: Kind) -> Vec<&Object> {
         self.objects.iter().filter(|o| o.kind == kind).collect()
-    }
-    fn class_revision(&self) -> u64 {
-        self.revision
     }
     fn strict_namespaces(&self) -> bool {
         !self.lenient
@@ -289,60 +285,4 @@ fn one_global_default_only() {
          default can exist"
     );
     assert_eq!(admit_update(&mut class("a"), &class("a"), &view), Ok(()));
-}
-
-#[test]
-fn replicas_of_one_spec_stay_replicas_of_one_spec() {
-    let view = View::typical();
-    let mut memo = AdmittedSpecs::default();
-    let template = Arc::new(PodSpec::default());
-    let (mut a, mut b) = (pod_of(template.clone()), pod_of(template));
-    memo.admit(&mut a, &view).unwrap();
-    memo.admit(&mut b, &view).unwrap();
-    assert!(Arc::ptr_eq(&a.as_pod().unwrap().spec, &b.as_pod().unwrap().spec));
-    // What is admitted already stays as it is, with or without a memo.
-    let admitted = a.as_pod().unwrap().spec.clone();
-    let mut again = pod_of(admitted.clone());
-    admit(&mut again, &view).unwrap();
-    assert!(Arc::ptr_eq(&again.as_pod().unwrap().spec, &admitted));
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
-
-    /// Whatever the order of creations and of changes to the classes, the memo answers what plain admission answers.
-    #[test]
-    fn memo_equals_no_memo(steps in prop::collection::vec((0usize..6, 0usize..8), 1..40), capacity in 0usize..4) {
-        let specs: Vec<Arc<PodSpec>> = [
-            json!({}),
-            json!({"priorityClassName": "high"}),
-            json!({"priorityClassName": "missing"}),
-            json!({"runtimeClassName": "kata"}),
-            json!({"runtimeClassName": "plain", "priority": 3}),
-            json!({"serviceAccountName": "s"}),
-        ]
-        .into_iter()
-        .map(|s| Arc::new(serde_json::from_value(s).unwrap()))
-        .collect();
-        let mut view = View::typical();
-        let mut memo = AdmittedSpecs::with_capacity(capacity);
-        for (spec, change) in steps {
-            if change == 0 {
-                let value = i64::try_from(view.revision).unwrap_or(0);
-                view = view.with(
-                    Kind::PRIORITY_CLASS,
-                    &format!("c{value}"),
-                    json!({"value": -value, "globalDefault": true}),
-                );
-            }
-            let (mut plain, mut quick) = (pod_of(specs[spec].clone()), pod_of(specs[spec].clone()));
-            if change == 1 {
-                let mirror = Arc::new([(MIRROR_ANNOTATION.to_string(), String::new())].into());
-                plain.meta.annotations = Arc::clone(&mirror);
-                quick.meta.annotations = mirror;
-            }
-            prop_assert_eq!(admit(&mut plain, &view), memo.admit(&mut quick, &view));
-            prop_assert_eq!(plain, quick);
-        }
-    }
 }

@@ -195,10 +195,6 @@ impl AdmissionView for View<'_> {
         all
     }
 
-    fn class_revision(&self) -> u64 {
-        self.0.class_revision
-    }
-
     fn strict_namespaces(&self) -> bool {
         self.0.options.strict_namespaces
     }

@@ -218,3 +218,45 @@ fn replicas_of_one_template_stay_one_class() {
     assert_eq!(specs.len(), 3);
     assert!(specs.iter().all(|s| *s == specs[0]), "one Arc for all");
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(32))]
+
+    /// Whatever the order of creations and of changes to the classes: a pod of a shared template becomes what a pod with
+    /// a copy of its own becomes.
+    #[test]
+    fn remembered_templates_equal_fresh_ones(steps in proptest::collection::vec((0usize..4, 0usize..3), 1..30)) {
+        let mut f = Fixture::new();
+        let classes = ["", "low", "high"];
+        let template = |class: &str| {
+            let mut object = pod("template");
+            if let Body::Pod(pod) = &mut object.body {
+                Arc::make_mut(&mut pod.spec).priority_class_name = Some(class.to_owned()).filter(|c| !c.is_empty());
+            }
+            object
+        };
+        let templates = classes.map(template);
+        for (number, (what, which)) in steps.into_iter().enumerate() {
+            let class = Key::cluster(classes[which]);
+            if what == 0 && which > 0 {
+                let options = DeleteOptions::default();
+                let _ = f.send(Request::Delete { kind: Kind::PRIORITY_CLASS, key: class, options });
+            } else if what == 1 && which > 0 {
+                let body = serde_json::json!({"value": number});
+                let _ = f.create(Object::json(Kind::PRIORITY_CLASS, Meta::named(class), body));
+            } else {
+                let mut shared = templates[which].clone();
+                shared.meta.key.name = format!("shared-{number}").into();
+                let mut own = shared.clone();
+                own.meta.key.name = format!("own-{number}").into();
+                if let Body::Pod(pod) = &mut own.body {
+                    pod.spec = Arc::new((*pod.spec).clone());
+                }
+                let spec = |made: Result<Arc<Object>, ApiError>| {
+                    made.ok().and_then(|o| o.as_pod().map(|p| p.spec.clone()))
+                };
+                proptest::prop_assert_eq!(spec(f.create(shared)), spec(f.create(own)));
+            }
+        }
+    }
+}
