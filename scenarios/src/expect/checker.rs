@@ -37,12 +37,15 @@ struct Open {
     /// The observed value whenever it changed; the oldest are dropped.
     history: Vec<(Time, String)>,
     dropped: usize,
+    /// What was seen of the one object it is about, at which revision of it.
+    seen: Option<(Option<u64>, Observed)>,
 }
 
 impl Checker {
     /// A checker of these expectations.
     pub fn new(expectations: impl IntoIterator<Item = Expectation>) -> Checker {
-        let open = |(index, expectation)| Open { index, expectation, history: Vec::new(), dropped: 0 };
+        let open =
+            |(index, expectation)| Open { index, expectation, history: Vec::new(), dropped: 0, seen: None };
         Checker { open: expectations.into_iter().enumerate().map(open).collect(), decided: Vec::new() }
     }
 
@@ -138,7 +141,13 @@ impl Open {
     }
 
     fn observe(&mut self, now: Time, world: &dyn World) -> Observed {
-        let observed = self.expectation.claim.observe(world);
+        let revision = self.expectation.claim.revision(world);
+        let observed = match (revision, &self.seen) {
+            // Most changes are not of this object.
+            (Some(now), Some((then, observed))) if now == *then => observed.clone(),
+            _ => self.expectation.claim.observe(world),
+        };
+        self.seen = revision.map(|revision| (revision, observed.clone()));
         if self.history.last().is_none_or(|(_, value)| *value != observed.value) {
             if self.history.len() == HISTORY {
                 self.history.remove(0);

@@ -57,6 +57,18 @@ impl Claim {
         }
     }
 
+    /// The revision of the one object that the claim depends on alone (`None` inside: it is not there); `None` if it
+    /// depends on anything else.
+    pub(super) fn revision(&self, world: &dyn World) -> Option<Option<u64>> {
+        match self {
+            Claim::State { state: State::Restarted, .. } => None,
+            Claim::State { target, .. } | Claim::Field { target, .. } => {
+                Some(world.get(target.kind, &target.key).map(|o| o.meta.resource_version))
+            }
+            _ => None,
+        }
+    }
+
     /// What explains the claim's value now: the objects that stand out. For people, on failure only.
     pub fn evidence(&self, world: &dyn World) -> Vec<String> {
         let (set, exceptions) = match self {

@@ -11,6 +11,7 @@ use super::*;
 #[derive(Default)]
 struct Fake {
     now: Time,
+    revision: u64,
     objects: BTreeMap<(usize, Key), Arc<Object>>,
     events: Vec<String>,
     restarts: Vec<Restart>,
@@ -19,6 +20,8 @@ struct Fake {
 impl Fake {
     fn put_pod(&mut self, name: &str, app: &str, phase: PodPhase, restart_count: i32) {
         let mut meta = Meta::named(Key::new("default", name));
+        self.revision += 1;
+        meta.resource_version = self.revision;
         meta.labels = Arc::new([("app".to_owned(), app.to_owned())].into());
         let containers = vec![ContainerStatus { name: "c".into(), restart_count, ..Default::default() }];
         let status = PodStatus { phase, container_statuses: containers, ..PodStatus::default() };
