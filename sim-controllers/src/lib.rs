@@ -3,6 +3,17 @@
 //! A sync reads an input that was gathered from the caches and returns what to do; where upstream blocks on an answer
 //! of the API server, it runs over a journal of answers (see [`machinery::fx`]). [`ControllerManager`] is the component
 //! that holds them all.
+//!
+//! Invariant: nothing is written except by a request, so staleness and conflicts are what they are in a real cluster.
+//!
+//! ```
+//! use sim_controllers::{Config, ControllerManager};
+//! use sim_core::api::kind::Kind;
+//! use sim_core::engine::component::{Component, Watch};
+//!
+//! let manager = ControllerManager::new(Config::default());
+//! assert!(manager.watches().contains(&Watch::all(Kind::DEPLOYMENT)));
+//! ```
 
 pub mod daemon_set;
 pub mod deployment;

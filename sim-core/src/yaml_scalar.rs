@@ -106,13 +106,13 @@ impl<'a> Scalar<'a> {
     ///
     /// # Errors
     /// Infinities and NaN have none; upstream's text.
-    pub fn to_json(&self) -> Result<String, String> {
+    pub fn to_json(self) -> Result<String, String> {
         match self {
             Scalar::Null => Ok("null".to_string()),
             Scalar::Bool(value) => Ok(value.to_string()),
             Scalar::Int(value) => Ok(value.to_string()),
-            Scalar::Text(text) => Ok(go_json(text)),
-            Scalar::Float(value) => go_json_float(*value),
+            Scalar::Text(text) => Ok(go_json(&text)),
+            Scalar::Float(value) => go_json_float(value),
         }
     }
 }

@@ -217,10 +217,15 @@ fn added(input: &Input) -> Option<Scenario> {
 }
 
 /// The wall clock: for the report only, never seen by the simulation.
+#[expect(clippy::disallowed_types, reason = "the report states the wall time of the run")]
 struct Clock(std::time::Instant);
 
 impl Clock {
-    #[expect(clippy::disallowed_methods, reason = "the report states the wall time of the run")]
+    #[expect(
+        clippy::disallowed_methods,
+        clippy::disallowed_types,
+        reason = "as above: one reading at the start"
+    )]
     fn start() -> Clock {
         Clock(std::time::Instant::now())
     }

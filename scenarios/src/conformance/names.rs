@@ -87,10 +87,10 @@ fn keep_quantities(given: &Value, ours: &mut Value) {
         (Value::Array(given), Value::Array(ours)) => {
             given.iter().zip(ours).for_each(|(given, ours)| keep_quantities(given, ours));
         }
-        (Value::String(given), Value::String(ours)) => {
-            if Quantity::parse(given).is_ok_and(|q| Quantity::parse(ours) == Ok(q)) {
-                ours.clone_from(given);
-            }
+        (Value::String(given), Value::String(ours))
+            if Quantity::parse(given).is_ok_and(|q| Quantity::parse(ours) == Ok(q)) =>
+        {
+            ours.clone_from(given);
         }
         _ => {}
     }

@@ -22,7 +22,7 @@ pub(crate) fn check(input: &Value, expected: &Value) -> Result<(), String> {
     }))?;
     let given = input.get("options").or(input.get("opts")).unwrap_or(&Value::Null);
     let on = |name: &str| given[name] == true;
-    let non_missing = given.get("NonMissingContainerRequests").map(|v| list(v)).transpose()?;
+    let non_missing = given.get("NonMissingContainerRequests").map(list).transpose()?;
     let options = PodResourcesOptions {
         status: Some(&status).filter(|_| on("UseStatusResources")),
         exclude_overhead: on("ExcludeOverhead"),

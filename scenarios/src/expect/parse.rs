@@ -299,6 +299,6 @@ impl Parser<'_> {
     }
 
     fn time(&mut self) -> Result<Time> {
-        self.duration().map(Duration::from_start)
+        self.duration().map(Duration::after_start)
     }
 }

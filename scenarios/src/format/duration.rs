@@ -32,7 +32,7 @@ const UNITS: [(&str, i64); 7] = [
 
 impl Duration {
     /// The instant this long after the start.
-    pub fn from_start(self) -> Time {
+    pub fn after_start(self) -> Time {
         Time::ZERO + self.0
     }
 }

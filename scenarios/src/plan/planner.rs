@@ -310,7 +310,7 @@ impl<'a> Planner<'a> {
 
     fn step(&mut self, step: &Step, index: usize, origin: &Origin<'_>) {
         let at = |field| [Field("timeline"), Item(index), Field(field)];
-        let time = step.at.from_start();
+        let time = step.at.after_start();
         let action = match step.action() {
             Ok(action) => action,
             Err(message) => {

@@ -11,6 +11,6 @@ mod tracker;
 pub use output::{OutDir, write_whole};
 pub use records::write_line;
 pub use run::{Failure, Finished, Observer, Silent, run};
-pub use story::{Story, first_difference};
+pub use story::{Difference, Story, first_difference};
 pub use summary::{Expected, Outcomes, Percentiles, Shares, Summary, Wall};
 pub use tracker::{Amount, PodLife, Tracker, Utilisation};

@@ -121,7 +121,7 @@ pub fn run(plan: &Plan, observer: &mut dyn Observer) -> Result<Finished, Failure
         record_count: 0,
     };
     tracing::info!(scenario = %plan.name, seed = plan.seed, until = %plan.until, steps = plan.steps.len(), "run starts");
-    let error = match run.to_the_end() {
+    let error = match run.go_on_to_the_end() {
         Ok(()) => None,
         Err(Stop::Failed(error)) => Some(error),
         Err(Stop::Io(error)) => return Err(Failure::Io(error)),
@@ -130,7 +130,7 @@ pub fn run(plan: &Plan, observer: &mut dyn Observer) -> Result<Finished, Failure
 }
 
 impl Run<'_> {
-    fn to_the_end(&mut self) -> Result<(), Stop> {
+    fn go_on_to_the_end(&mut self) -> Result<(), Stop> {
         let plan = self.plan;
         let mut steps = plan.steps.iter().take_while(|(at, _)| *at <= plan.until).peekable();
         while let Some((at, first)) = steps.next() {

@@ -81,14 +81,14 @@ impl Observer for Story {
     }
 }
 
+/// Where two texts part: number of the line, and the line of each.
+pub type Difference = (usize, Option<String>, Option<String>);
+
 /// The first line in which two texts differ: its number from one, and the line of each (`None` where one has ended).
 ///
 /// # Errors
 /// A reader's.
-pub fn first_difference(
-    a: impl BufRead,
-    b: impl BufRead,
-) -> io::Result<Option<(usize, Option<String>, Option<String>)>> {
+pub fn first_difference(a: impl BufRead, b: impl BufRead) -> io::Result<Option<Difference>> {
     let (mut a, mut b) = (a.lines(), b.lines());
     let mut number = 1;
     loop {

@@ -58,6 +58,7 @@ impl Sampling {
 }
 
 /// How one of the best nodes is chosen.
+#[expect(clippy::large_enum_variant, reason = "there is one per scheduler")]
 #[derive(Clone, Debug)]
 pub enum TieBreak {
     /// By one draw per decision: an index into the best nodes in the order of the cache.

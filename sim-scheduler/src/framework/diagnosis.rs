@@ -98,7 +98,7 @@ mod tests {
     fn refused(reasons: &[&str]) -> Status {
         Status {
             code: Code::Unschedulable,
-            reasons: reasons.iter().map(|r| SmolStr::new(r)).collect(),
+            reasons: reasons.iter().map(SmolStr::new).collect(),
             plugin: SmolStr::default(),
         }
     }

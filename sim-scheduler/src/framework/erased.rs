@@ -118,6 +118,7 @@ type PermitFn<P> = fn(&P, &mut <P as Plugin>::Cycle, &Attempt<'_>, &str, &mut Wa
 type NodeStep<P, R> = fn(&P, &mut <P as Plugin>::Cycle, &Attempt<'_>, &str) -> R;
 
 /// A plugin and the extension points it takes part in.
+#[expect(clippy::type_complexity, reason = "a table of functions reads best with their types in place")]
 pub struct Registration<P: Plugin> {
     plugin: P,
     points: BTreeSet<Point>,

@@ -307,7 +307,7 @@ mod tests {
     fn set(enabled: &[(&str, i64)], disabled: &[&str]) -> PluginSet {
         PluginSet {
             enabled: enabled.iter().map(|(n, w)| Weighted { name: SmolStr::new(n), weight: *w }).collect(),
-            disabled: disabled.iter().map(|n| SmolStr::new(n)).collect(),
+            disabled: disabled.iter().map(SmolStr::new).collect(),
         }
     }
 

@@ -27,7 +27,7 @@ impl Bench {
     }
 
     fn fail(&mut self, mut pod: Box<QueuedPod>, plugins: &[&str], now: Time) {
-        pod.unschedulable_plugins = plugins.iter().map(|p| SmolStr::new(p)).collect();
+        pod.unschedulable_plugins = plugins.iter().map(SmolStr::new).collect();
         self.queue.add_failed(&self.profiles, pod, &[], now);
     }
 

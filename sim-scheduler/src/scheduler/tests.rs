@@ -271,8 +271,7 @@ fn permit_plugins_make_pods_wait_let_them_go_and_lose_patience() {
 #[test]
 fn both_engines_bind_alike() {
     let run = |engine| {
-        let mut scheduler = Scheduler::default();
-        scheduler.engine = engine;
+        let scheduler = Scheduler { engine, ..Scheduler::default() };
         let mut world = World::new(scheduler);
         for i in 0..130 {
             world.add(&node(&format!("n{i}")).cpu("4").build());
