@@ -167,6 +167,7 @@ impl fmt::Debug for Log {
 
 impl Log {
     /// Appends a record.
+    #[inline]
     pub fn append(&mut self, at: Time, record: Record<'_>) {
         self.count += 1;
         encode(&mut self.fresh, at, &record);
@@ -223,6 +224,7 @@ impl Log {
     }
 }
 
+#[inline]
 fn put_text(out: &mut Vec<u8>, text: &str) {
     let mut n = text.len();
     while n >= 0x80 {
@@ -233,6 +235,7 @@ fn put_text(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
+#[inline]
 fn encode(out: &mut Vec<u8>, at: Time, record: &Record<'_>) {
     let mut head = |tag: u8| {
         let mut bytes = [tag; 9];

@@ -79,6 +79,7 @@ impl<E> Queue<E> {
     }
 
     /// Adds an event. Among events of one instant, the one pushed first comes first.
+    #[inline]
     pub fn push(&mut self, at: Time, event: E) -> TimerId {
         let slot = match self.free.pop() {
             Some(slot) => slot,
@@ -108,24 +109,27 @@ impl<E> Queue<E> {
 
     /// Removes and returns the next event, unless it is later than `limit`. After `None`, either nothing waits or nothing
     /// may be pushed before `limit` any more (it would count as pushed at a later instant).
+    #[inline]
     pub fn pop_until(&mut self, limit: Time) -> Option<(Time, E)> {
         if self.live == 0 {
             return None;
         }
         loop {
-            while let Some(&entry) = self.due.front() {
-                if entry.time as i64 > limit.0 {
-                    return None;
-                }
-                self.due.pop_front();
-                let place = &mut self.slab[entry.slot as usize];
-                if place.generation == entry.generation {
-                    let event = place.event.take();
-                    self.release(entry.slot);
-                    return event.map(|event| (Time(entry.time as i64), event));
-                }
+            if self.due.is_empty() && !self.refill(limit) {
+                return None;
             }
-            if !self.refill(limit) {
+            let entry = *self.due.front()?;
+            if entry.time as i64 > limit.0 {
+                return None;
+            }
+            self.due.pop_front();
+            let place = &mut self.slab[entry.slot as usize];
+            if place.generation == entry.generation {
+                let event = place.event.take();
+                self.release(entry.slot);
+                return event.map(|event| (Time(entry.time as i64), event));
+            }
+            if self.live == 0 {
                 return None;
             }
         }
@@ -152,6 +156,7 @@ impl<E> Queue<E> {
         self.slab[entry.slot as usize].generation == entry.generation
     }
 
+    #[inline]
     fn release(&mut self, slot: u32) {
         let place = &mut self.slab[slot as usize];
         place.generation = place.generation.wrapping_add(1);
@@ -159,6 +164,7 @@ impl<E> Queue<E> {
         self.live -= 1;
     }
 
+    #[inline]
     fn hang(&mut self, entry: Entry) {
         let differing = entry.time ^ self.clock;
         if differing == 0 {

@@ -38,11 +38,13 @@ impl Seed {
 
 impl Stream {
     /// The next 64 bits.
+    #[inline]
     pub fn next_u64(&mut self) -> u64 {
         self.0.next_u64()
     }
 
     /// A number in `0..n` (0 if `n` is 0), by multiply-shift: one draw, bias below 2⁻³².
+    #[inline]
     pub fn below(&mut self, n: usize) -> usize {
         ((u128::from(self.next_u64()) * n as u128) >> 64) as usize
     }

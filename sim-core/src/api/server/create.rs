@@ -82,7 +82,13 @@ impl ApiServer {
         if object.meta.generation == 0 {
             object.meta.generation = i64::from(has_generation(&object));
         }
-        self.prepare(moment.now, &mut object)?;
+        if matches!(object.body, Body::Node(_)) {
+            // It was admitted when it registered, and has the taints that it has.
+            let (epoch, now) = (self.epoch, moment.now);
+            defaults::apply(&mut object, &|| epoch.rfc3339(now));
+        } else {
+            self.prepare(moment.now, &mut object)?;
+        }
         if let Body::Pod(pod) = &mut object.body {
             Arc::make_mut(&mut pod.status).qos_class = pod_qos(&pod.spec);
         }
