@@ -177,6 +177,19 @@ fn a_dump_is_a_start_state() {
     assert!(objects.contains("restartCount: 2") && objects.contains("2024-12-02T00:00:00Z"), "{objects}");
 }
 
+/// A dump of nodes and pods has pods of ReplicaSets that it does not have: they go on, and are not garbage.
+#[test]
+fn pods_of_a_dump_outlive_owners_that_are_not_in_it() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let dump = "sim-core/tests/data/cluster.json";
+    let done = wavetank(&root, &["run", "--apply", dump, "--for", "10m", "--json"]);
+    assert_eq!(done.code, Some(0), "{}", done.err);
+    assert!(done.err.contains("have owners that are not in it"), "{}", done.err);
+    let summary: serde_json::Value = serde_json::from_str(&done.out).expect("JSON");
+    assert_eq!(summary["pods"]["deleted"], 0, "{summary}");
+    assert_eq!(summary["pods"]["deletedBeforeRunning"], 0, "{summary}");
+}
+
 #[test]
 fn a_pod_is_explained() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,11 +1,12 @@
 //! What a plan does to the cluster.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use sim_cluster::Cluster;
 use sim_core::api::error::ApiError;
 use sim_core::api::kind::Kind;
-use sim_core::api::meta::Key;
+use sim_core::api::meta::{Key, Uid};
 use sim_core::api::object::{Body, Object};
 use sim_core::api::patch::Patch;
 use sim_core::api::request::{DeleteOptions, Propagation, Request};
@@ -43,15 +44,25 @@ pub(super) fn cluster_of(plan: &Plan) -> Result<Cluster, LoadErrors> {
             errors.push(LoadError::new(format!("node {}: {error}", node.meta.name())));
         }
     }
+    let present: BTreeSet<Uid> = plan.dump.iter().map(|placed| placed.object.meta.uid).collect();
+    let mut cut_loose = 0;
     for placed in &plan.dump {
         // Every cluster comes with a few objects, and so does every dump.
         let built_in = matches!(placed.object.kind, Kind::NAMESPACE | Kind::PRIORITY_CLASS);
         if built_in && cluster.get(placed.object.kind, placed.object.key()).is_some() {
             continue;
         }
-        if let Err(error) = cluster.import(placed.object.clone()) {
+        let mut object = placed.object.clone();
+        cut_loose += usize::from(cut_absent_owners(&mut object, &present));
+        if let Err(error) = cluster.import(object) {
             errors.push(refused(placed, &error));
         }
+    }
+    if cut_loose > 0 {
+        let text = format!(
+            "{cut_loose} objects of the dump have owners that are not in it: they stand alone from now on"
+        );
+        cluster.api_mut().add_notice(text);
     }
     for placed in &plan.manifests {
         if let Err(error) = cluster.apply(placed.object.clone()) {
@@ -59,6 +70,15 @@ pub(super) fn cluster_of(plan: &Plan) -> Result<Cluster, LoadErrors> {
         }
     }
     if errors.is_empty() { Ok(cluster) } else { Err(LoadErrors(errors)) }
+}
+
+/// Takes away owners that a dump does not have. True if there were any.
+// DIFFERS: to a garbage collector an owner that is not there is gone, and its dependents go too. A dump of nodes and pods
+// says nothing of the workloads that own the pods, and a start state must not begin with deleting itself.
+fn cut_absent_owners(object: &mut Object, present: &BTreeSet<Uid>) -> bool {
+    let before = object.meta.owner_references.len();
+    object.meta.owner_references.retain(|owner| present.contains(&owner.uid));
+    object.meta.owner_references.len() < before
 }
 
 fn refused(placed: &Placed, error: &ApiError) -> LoadError {

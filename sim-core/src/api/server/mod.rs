@@ -87,6 +87,11 @@ impl ApiServer {
         std::mem::take(&mut self.notices)
     }
 
+    /// Adds something a person should know.
+    pub fn add_notice(&mut self, text: String) {
+        self.notices.push(text);
+    }
+
     /// Handles a request.
     pub fn handle(&mut self, moment: &mut Moment<'_>, request: Request) -> Result<Arc<Object>, ApiError> {
         match request {
