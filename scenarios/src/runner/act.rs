@@ -19,6 +19,8 @@ use sim_scheduler::scheduler::Scheduler;
 use crate::format::{Cascade, DeleteStep, PatchStep, PatchType};
 use crate::plan::{Do, Placed, Plan};
 
+use super::unmodelled;
+
 /// The cluster of a plan at instant zero, with everything that is there from the start.
 ///
 /// # Errors
@@ -68,6 +70,11 @@ pub(super) fn cluster_of(plan: &Plan) -> Result<Cluster, LoadErrors> {
         if let Err(error) = cluster.apply(placed.object.clone()) {
             errors.push(refused(placed, &error));
         }
+    }
+    let given = plan.dump.iter().chain(&plan.manifests);
+    let unmodelled: BTreeSet<String> = given.flat_map(|placed| unmodelled::notices(&placed.object)).collect();
+    for text in unmodelled {
+        cluster.api_mut().add_notice(text);
     }
     if errors.is_empty() { Ok(cluster) } else { Err(LoadErrors(errors)) }
 }

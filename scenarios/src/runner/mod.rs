@@ -7,6 +7,7 @@ mod run;
 mod story;
 mod summary;
 mod tracker;
+mod unmodelled;
 
 pub use output::{OutDir, write_whole};
 pub use records::write_line;

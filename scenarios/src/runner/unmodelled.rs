@@ -1,0 +1,86 @@
+//! What a manifest asks for and nobody does yet. Said aloud, because an answer that leaves it out would look exact.
+
+use k8s_openapi::api::core::v1::PodSpec;
+use sim_core::api::kind::Kind;
+use sim_core::api::object::{Body, Object};
+
+/// Kinds that are stored, and that no controller works on yet.
+const IDLE: &[(Kind, &str)] = &[
+    (Kind::STATEFUL_SET, "StatefulSets"),
+    (Kind::CRON_JOB, "CronJobs"),
+    (Kind::HORIZONTAL_POD_AUTOSCALER, "HorizontalPodAutoscalers"),
+    (Kind::POD_DISRUPTION_BUDGET, "PodDisruptionBudgets"),
+    (Kind::SERVICE, "Services"),
+    (Kind::RESOURCE_QUOTA, "ResourceQuotas"),
+    (Kind::LIMIT_RANGE, "LimitRanges"),
+    (Kind::REPLICATION_CONTROLLER, "ReplicationControllers"),
+];
+
+/// Notices about an object: what it asks for that has no effect yet.
+pub(super) fn notices(object: &Object) -> Vec<String> {
+    let idle = IDLE.iter().filter(|(kind, _)| *kind == object.kind);
+    let idle = idle.map(|(_, plural)| format!("{plural} are stored, but nothing works on them yet"));
+    let asks = pod_spec(object).map(unmodelled_fields).unwrap_or_default();
+    let asks = asks
+        .into_iter()
+        .map(|what| format!("{what} have no effect yet: pods are placed as if they were not there"));
+    idle.chain(asks).collect()
+}
+
+fn pod_spec(object: &Object) -> Option<&PodSpec> {
+    match &object.body {
+        Body::Pod(pod) => Some(&pod.spec),
+        Body::Deployment(owner) => owner.spec.template.spec.as_ref(),
+        Body::ReplicaSet(owner) => owner.spec.template.as_ref()?.spec.as_ref(),
+        Body::DaemonSet(owner) => owner.spec.template.spec.as_ref(),
+        Body::Job(owner) => owner.spec.template.spec.as_ref(),
+        Body::Node(_) | Body::Json(_) => None,
+    }
+}
+
+fn unmodelled_fields(spec: &PodSpec) -> Vec<&'static str> {
+    let affinity = spec.affinity.as_ref();
+    let pod_affinity = affinity.is_some_and(|a| a.pod_affinity.is_some() || a.pod_anti_affinity.is_some());
+    let claims = spec.volumes.iter().flatten().any(|v| v.persistent_volume_claim.is_some());
+    let fields = [
+        (pod_affinity, "podAffinity and podAntiAffinity"),
+        (
+            spec.topology_spread_constraints.as_ref().is_some_and(|c| !c.is_empty()),
+            "topologySpreadConstraints",
+        ),
+        (claims, "volumes of PersistentVolumeClaims"),
+        (spec.resource_claims.as_ref().is_some_and(|c| !c.is_empty()), "resourceClaims"),
+    ];
+    fields.into_iter().filter(|(asked, _)| *asked).map(|(_, what)| what).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sim_core::api::kind::Kinds;
+    use sim_core::load::{LoadOptions, Source, objects};
+
+    #[test]
+    fn what_has_no_effect_is_said() {
+        let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: c, image: i}]";
+        for (text, expected) in [
+            (format!("{pod}}}"), None),
+            (
+                format!("{pod}, resourceClaims: [{{name: g, resourceClaimName: x}}]}}"),
+                Some("resourceClaims have"),
+            ),
+            (format!("{pod}, affinity: {{podAntiAffinity: {{}}}}}}"), Some("podAffinity and")),
+            (
+                format!("{pod}, volumes: [{{name: v, persistentVolumeClaim: {{claimName: x}}}}]}}"),
+                Some("volumes of"),
+            ),
+            ("{apiVersion: v1, kind: Service, metadata: {name: s}}".to_owned(), Some("Services are")),
+        ] {
+            let source = Source::new("a.yaml", text.clone());
+            let loaded = objects(&mut Kinds::default(), &[source], &LoadOptions::default()).expect("loads");
+            let said = notices(&loaded.objects[0].object);
+            assert_eq!(said.len(), usize::from(expected.is_some()), "{text}");
+            assert!(expected.is_none_or(|start| said[0].starts_with(start)), "{said:?}");
+        }
+    }
+}
