@@ -288,9 +288,4 @@ impl Cluster {
     pub fn log_mut(&mut self) -> &mut Log {
         &mut self.kernel.log
     }
-
-    /// Requests that have not arrived yet.
-    pub fn requests_in_flight(&self) -> usize {
-        self.flights.len()
-    }
 }

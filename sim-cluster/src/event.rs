@@ -77,8 +77,4 @@ impl<T> Slab<T> {
         self.free.push(slot);
         Some(value)
     }
-
-    pub(crate) fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
-    }
 }

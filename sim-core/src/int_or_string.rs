@@ -2,7 +2,7 @@
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use crate::validation::go_quote;
+use crate::syntax::go_quote;
 
 /// Why a value is neither a number nor a percentage; upstream's text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

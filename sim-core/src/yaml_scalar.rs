@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::validation::go_json;
+use crate::syntax::go_json;
 
 /// A plain (unquoted) scalar, resolved.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -53,13 +53,16 @@ type Check = fn(input: &Value, expected: &Value) -> Result<(), String>;
 /// Compares one scheduler file (`scenario` and `expected`).
 type SchedulerCheck = fn(file: &Value, options: SchedulerOptions) -> Result<(), String>;
 
-/// Group of a vector file (its `"group"`) to adapter. One line each, sorted by group.
+/// Group of a vector file (its `"group"`) to adapter. One line each, sorted by group. `group/Test` is for the vectors of
+/// one upstream test (the part of a vector's name before its first `/`), where the fields alone do not say what is asked.
 const ADAPTERS: &[(&str, Check)] = &[
     ("controller_utils", controller_utils::check),
     ("defaulting", defaulting::check),
     ("deployment_rolling", deployment_rolling::check),
     ("deployment_scale", deployment_scale::check),
     ("deployment_util", deployment_util::check),
+    ("deployment_util/TestMaxUnavailable", deployment_util::max_unavailable),
+    ("deployment_util/TestMinAvailable", deployment_util::min_available),
     ("intstr", intstr::check),
     ("job_backoff", job_backoff::check),
     ("job_indexed", job_indexed::check),
@@ -265,11 +268,12 @@ fn units_of_file(file: &Value) -> Vec<Unit<'_>> {
     else {
         return Vec::new();
     };
-    let check = adapter(group);
-    let unit = |vector| Unit {
-        row: group.to_owned(),
-        name: text(vector, "name"),
-        run: Run::Group { check, input: part(vector, "input"), expected: part(vector, "expected") },
+    let unit = |vector| {
+        let name = text(vector, "name");
+        let test = name.split('/').next().unwrap_or_default();
+        let check = adapter(&format!("{group}/{test}")).or_else(|| adapter(group));
+        let run = Run::Group { check, input: part(vector, "input"), expected: part(vector, "expected") };
+        Unit { row: group.to_owned(), name, run }
     };
     vectors.iter().map(unit).collect()
 }

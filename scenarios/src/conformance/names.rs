@@ -13,7 +13,7 @@ use sim_core::names::{
     stateful_claim_name, stateful_pod_name,
 };
 use sim_core::quantity::Quantity;
-use sim_core::validation::is_fully_qualified_domain_name;
+use sim_core::syntax::is_fully_qualified_domain_name;
 
 use super::quantity::{same, text};
 

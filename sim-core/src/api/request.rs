@@ -6,7 +6,7 @@ use smol_str::SmolStr;
 
 use super::error::ApiError;
 use super::kind::Kind;
-use super::meta::{Key, Labels, OwnerReference, Uid};
+use super::meta::{Key, OwnerReference, Uid};
 use super::object::Object;
 use super::patch::Patch;
 use super::pod_status::{ContainerStatus, PodCondition, PodPhase};
@@ -180,9 +180,4 @@ pub struct Change {
     pub old: Option<Arc<Object>>,
     /// State after; the last state (with the final revision) when deleted.
     pub new: Arc<Object>,
-}
-
-/// Shared empty map, so that an object without labels allocates nothing of its own.
-pub fn no_labels() -> Arc<Labels> {
-    Arc::default()
 }

@@ -131,14 +131,6 @@ impl Watchers {
         let visible = watcher.waiting.partition_point(|(at, _)| *at <= now);
         watcher.waiting.drain(..visible).collect()
     }
-
-    /// Holds back everything for a watcher until an instant: lag and partitions.
-    pub fn hold_until(&mut self, id: WatcherId, until: Time) {
-        let Some(watcher) = self.all.get_mut(id.0 as usize) else { return };
-        for (at, _) in &mut watcher.waiting {
-            *at = (*at).max(until);
-        }
-    }
 }
 
 /// Offers a change to one watcher; true if its buffer overflows.

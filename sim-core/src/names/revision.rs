@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::go_types::{self, Types};
 use super::{FNV_OFFSET, FNV_PRIME, cut, safe_encode};
 use crate::quantity::Quantity;
-use crate::validation::go_json;
+use crate::syntax::go_json;
 
 /// `history.HashControllerRevision`: of a revision's raw data, with the collision count if there is one. Unlike that of
 /// templates it is plain FNV-32: multiplied first.

@@ -16,7 +16,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelecto
 use smallvec::SmallVec;
 
 use crate::api::meta::Labels;
-use crate::validation::{go_json, go_quote, is_qualified_name, is_valid_label_value};
+use crate::syntax::{go_json, go_quote, is_qualified_name, is_valid_label_value};
 
 pub use fields::{FieldRequirement, FieldSelector};
 pub use node::{NodeSelector, PreferredSchedulingTerms, RequiredNodeAffinity};

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1 as core;
 use super::path::Path;
 use super::{FieldSelector, Operator, Requirement, Selector, SelectorError};
 use crate::api::meta::Labels;
-use crate::validation::go_quote;
+use crate::syntax::go_quote;
 
 /// A term: labels and fields, both of which must match where they are given.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +92,7 @@ fn field_expressions(
         match expression.values.as_deref() {
             Some([value]) => selector = selector.and(&expression.key, equal, value),
             values => {
-                let (path, values) = (path.child("values"), crate::validation::go_json(&values));
+                let (path, values) = (path.child("values"), crate::syntax::go_json(&values));
                 messages.push(format!("{path}: Invalid value: {values}: must have one element"));
             }
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Operator, Requirement, Selector, SelectorError};
-use crate::validation::{go_quote, is_qualified_name};
+use crate::syntax::{go_quote, is_qualified_name};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Token {

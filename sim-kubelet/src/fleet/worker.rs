@@ -178,6 +178,7 @@ impl PodWorker<'_, '_> {
 
     /// When a failed sync is tried again: the first try shows the failure in the status, the next that matters is the
     /// first after the end of the back-off. Those between would change nothing, so they are only counted.
+    // DIFFERS: upstream syncs at each of them, and repeats its BackOff event; an idle back-off costs nothing here.
     fn retry_time(&self, until: Time) -> Time {
         let mut at = self.now();
         for round in 0..64 {

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{Object, bad_request, unprocessable};
 use crate::api::error::ApiError;
-use crate::validation::go_quote;
+use crate::syntax::go_quote;
 
 /// Why an operation fails, innermost cause last.
 type Failure = String;

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use crate::api::error::ApiError;
 use crate::api::kind::KindInfo;
-pub use crate::validation::go_json;
-use crate::validation::go_quote;
+pub use crate::syntax::go_json;
+use crate::syntax::go_quote;
 
 /// A place in an object, e.g. `spec.containers[0].image`. Made while walking down; rendered only for complaints.
 ///

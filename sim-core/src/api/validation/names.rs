@@ -20,7 +20,7 @@ const WILDCARD_SUBDOMAIN: &str = "a wildcard DNS-1123 subdomain must start with 
      lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character (e.g. '*.example.com', regex \
      used for validation is '\\*\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 
-pub use crate::validation::{
+pub use crate::syntax::{
     is_dns1035_label as dns1035_label, is_dns1123_label as dns1123_label,
     is_dns1123_subdomain as dns1123_subdomain, is_qualified_name as qualified_name,
     is_valid_label_value as label_value,

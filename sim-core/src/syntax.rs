@@ -1,4 +1,4 @@
-//! Syntax of names and labels, with upstream's messages (`k8s.io/apimachinery/pkg/util/validation`).
+//! Syntax of names and labels, and how Go quotes, with upstream's messages (`k8s.io/apimachinery/pkg/util/validation`).
 //!
 //! Every function returns the list of what is wrong; an empty list means valid. Lengths are in bytes.
 
