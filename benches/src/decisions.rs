@@ -44,7 +44,7 @@ pub fn decide_fast(nodes: &[Object], pods: &[Arc<Object>], sampling: Sampling) -
         if let FastOutcome::Chosen { slot, next_start, .. } = outcome {
             start = next_start;
             let node = cache.node(slot).name.clone();
-            placed += usize::from(cache.assume(pod.meta.uid, info, &node));
+            placed += usize::from(cache.assume(pod, info, &node));
         }
     }
     placed
@@ -64,7 +64,7 @@ pub fn decide_plain(nodes: &[Object], pods: &[Arc<Object>], sampling: Sampling) 
         start = found.next_start;
         if let Some(slot) = found.best.get(ties.below(found.best.len())) {
             let node = cache.node(*slot).name.clone();
-            placed += usize::from(cache.assume(pod.meta.uid, info, &node));
+            placed += usize::from(cache.assume(pod, info, &node));
         }
     }
     placed

@@ -13,7 +13,7 @@ use sim_core::api::object::Object;
 use sim_core::time::{Span, Time, mins, secs};
 use smol_str::SmolStr;
 
-use crate::framework::{Point, Profile, SortKey, Status, Wake, WakeSet};
+use crate::framework::{Point, Profile, SortKey, Status, Surroundings, Wake, WakeSet};
 use crate::pod::PodInfo;
 
 /// How long a pod stays unschedulable without any event before it is tried again.
@@ -61,6 +61,15 @@ enum Place {
     Backoff(Time, SortKey),
     ErrorBackoff(Time),
     Unschedulable,
+}
+
+/// What the queue asks plugins with.
+#[derive(Clone, Copy)]
+pub struct QueueContext<'a> {
+    /// The profiles.
+    pub profiles: &'a [Profile],
+    /// What PreEnqueue plugins may look at.
+    pub surroundings: Surroundings<'a>,
 }
 
 /// Where a pod waits, for people.
@@ -143,7 +152,7 @@ impl Queue {
     /// A new pod.
     pub fn add(
         &mut self,
-        profiles: &[Profile],
+        with: QueueContext<'_>,
         profile: usize,
         object: Arc<Object>,
         info: Arc<PodInfo>,
@@ -167,13 +176,13 @@ impl Queue {
             order: self.next_order,
             place: Place::Nowhere,
         });
-        self.move_to_active(profiles, pod, now, true);
+        self.move_to_active(with, pod, now, true);
     }
 
     /// A queued pod changed. False if it is not queued.
     pub fn update(
         &mut self,
-        profiles: &[Profile],
+        with: QueueContext<'_>,
         object: Arc<Object>,
         info: Arc<PodInfo>,
         wakes: &[Wake],
@@ -186,18 +195,18 @@ impl Queue {
         match std::mem::replace(&mut pod.place, Place::Nowhere) {
             Place::Nowhere => self.put(pod, Place::Nowhere),
             Place::Active(_) => {
-                let key = sort_key(profiles, &pod);
+                let key = sort_key(with, &pod);
                 self.put(pod, Place::Active(key));
             }
             Place::Backoff(at, _) => {
-                let key = sort_key(profiles, &pod);
+                let key = sort_key(with, &pod);
                 self.put(pod, Place::Backoff(at, key));
             }
             Place::ErrorBackoff(at) => self.put(pod, Place::ErrorBackoff(at)),
             Place::Unschedulable => {
                 let best =
-                    wakes.iter().map(|wake| strategy(profiles, &pod, *wake)).find(|s| *s != Strategy::Skip);
-                self.requeue(profiles, pod, best.unwrap_or(Strategy::Skip), now);
+                    wakes.iter().map(|wake| strategy(with, &pod, *wake)).find(|s| *s != Strategy::Skip);
+                self.requeue(with, pod, best.unwrap_or(Strategy::Skip), now);
             }
         }
         true
@@ -226,7 +235,13 @@ impl Queue {
     }
 
     /// A popped pod failed (`AddUnschedulableIfNotPresent`). Pods that nobody refused met an error and back off.
-    pub fn add_failed(&mut self, profiles: &[Profile], mut pod: Box<QueuedPod>, missed: &[Wake], now: Time) {
+    pub fn add_failed(
+        &mut self,
+        with: QueueContext<'_>,
+        mut pod: Box<QueuedPod>,
+        missed: &[Wake],
+        now: Time,
+    ) {
         let refused = !pod.unschedulable_plugins.is_empty() || !pod.pending_plugins.is_empty();
         if refused {
             pod.unschedulable_count += 1;
@@ -236,9 +251,9 @@ impl Queue {
         }
         pod.timestamp = now;
         pod.backoff_expiration = None;
-        pod.wakes = wakes_of(profiles, &pod);
+        pod.wakes = wakes_of(with, &pod);
         let best = if refused {
-            let strategies: Vec<_> = missed.iter().map(|wake| strategy(profiles, &pod, *wake)).collect();
+            let strategies: Vec<_> = missed.iter().map(|wake| strategy(with, &pod, *wake)).collect();
             match (strategies.contains(&Strategy::Immediately), strategies.contains(&Strategy::AfterBackoff))
             {
                 (true, _) => Strategy::Immediately,
@@ -248,13 +263,13 @@ impl Queue {
         } else {
             Strategy::AfterBackoff
         };
-        self.requeue(profiles, pod, best, now);
+        self.requeue(with, pod, best, now);
     }
 
     /// Something happened (`MoveAllToActiveOrBackoffQueue`).
     pub fn move_all(
         &mut self,
-        profiles: &[Profile],
+        with: QueueContext<'_>,
         wake: Wake,
         now: Time,
         only: impl Fn(&QueuedPod) -> bool,
@@ -268,17 +283,17 @@ impl Queue {
             if !pod.wakes.has(wake) || !only(pod) {
                 continue;
             }
-            let strategy = strategy(profiles, pod, wake);
+            let strategy = strategy(with, pod, wake);
             if strategy != Strategy::Skip
                 && let Some(pod) = self.take(uid)
             {
-                self.requeue(profiles, pod, strategy, now);
+                self.requeue(with, pod, strategy, now);
             }
         }
     }
 
     /// Pods whose back-off ended go to the active queue.
-    pub fn flush_backoff(&mut self, profiles: &[Profile], now: Time) {
+    pub fn flush_backoff(&mut self, with: QueueContext<'_>, now: Time) {
         let window = now.truncate_to_secs();
         let ended = |at: Time| at < window;
         let refused = self.backoff.iter().take_while(|((at, ..), _)| ended(*at));
@@ -287,7 +302,7 @@ impl Queue {
         for uid in uids {
             if let Some(pod) = self.take(uid) {
                 // Plugins were asked when it came here; they are not asked again.
-                self.move_to_active(profiles, pod, now, false);
+                self.move_to_active(with, pod, now, false);
             }
         }
     }
@@ -300,12 +315,12 @@ impl Queue {
     }
 
     /// Pods that waited too long for an event are tried again.
-    pub fn flush_unschedulable(&mut self, profiles: &[Profile], now: Time) {
+    pub fn flush_unschedulable(&mut self, with: QueueContext<'_>, now: Time) {
         let waited = self.waiting.iter().take_while(|((since, _), _)| now - *since > MAX_UNSCHEDULABLE);
         let uids: Vec<Uid> = waited.map(|(_, uid)| *uid).collect();
         for uid in uids {
             if let Some(pod) = self.take(uid) {
-                self.requeue(profiles, pod, Strategy::AfterBackoff, now);
+                self.requeue(with, pod, Strategy::AfterBackoff, now);
             }
         }
     }
@@ -317,34 +332,34 @@ impl Queue {
         Some(Time((limit.0.div_euclid(UNSCHEDULABLE_TICK.0) + 1).saturating_mul(UNSCHEDULABLE_TICK.0)))
     }
 
-    fn requeue(&mut self, profiles: &[Profile], mut pod: Box<QueuedPod>, strategy: Strategy, now: Time) {
+    fn requeue(&mut self, with: QueueContext<'_>, mut pod: Box<QueuedPod>, strategy: Strategy, now: Time) {
         match strategy {
             Strategy::Skip => self.put(pod, Place::Unschedulable),
             Strategy::AfterBackoff if self.is_backing_off(&mut pod, now) => {
-                if pre_enqueue(profiles, &mut pod) {
+                if pre_enqueue(with, &mut pod) {
                     let at = pod.backoff_expiration.unwrap_or(now);
                     let error = pod.unschedulable_plugins.is_empty() && pod.pending_plugins.is_empty();
                     let place = if error {
                         Place::ErrorBackoff(at)
                     } else {
-                        Place::Backoff(at, sort_key(profiles, &pod))
+                        Place::Backoff(at, sort_key(with, &pod))
                     };
                     self.put(pod, place);
                 } else {
                     self.put(pod, Place::Unschedulable);
                 }
             }
-            _ => self.move_to_active(profiles, pod, now, true),
+            _ => self.move_to_active(with, pod, now, true),
         }
     }
 
-    fn move_to_active(&mut self, profiles: &[Profile], mut pod: Box<QueuedPod>, now: Time, ask: bool) {
-        if ask && !pre_enqueue(profiles, &mut pod) {
+    fn move_to_active(&mut self, with: QueueContext<'_>, mut pod: Box<QueuedPod>, now: Time, ask: bool) {
+        if ask && !pre_enqueue(with, &mut pod) {
             self.put(pod, Place::Unschedulable);
             return;
         }
         pod.initial_attempt.get_or_insert(now);
-        let key = sort_key(profiles, &pod);
+        let key = sort_key(with, &pod);
         self.put(pod, Place::Active(key));
     }
 
@@ -414,38 +429,38 @@ impl Queue {
     }
 }
 
-fn sort_key(profiles: &[Profile], pod: &QueuedPod) -> SortKey {
-    let profile = &profiles[pod.profile];
+fn sort_key(with: QueueContext<'_>, pod: &QueuedPod) -> SortKey {
+    let profile = &with.profiles[pod.profile];
     let sorter = profile.at(Point::QueueSort)[0];
     profile.plugin(sorter).queue_key(pod)
 }
 
 /// Runs PreEnqueue plugins. False if one keeps the pod out.
-fn pre_enqueue(profiles: &[Profile], pod: &mut QueuedPod) -> bool {
-    let profile = &profiles[pod.profile];
+fn pre_enqueue(with: QueueContext<'_>, pod: &mut QueuedPod) -> bool {
+    let profile = &with.profiles[pod.profile];
     pod.gate = None;
     for &i in profile.at(Point::PreEnqueue) {
         let plugin = profile.plugin(i);
-        if let Some(status) = plugin.pre_enqueue(&pod.object).into_status(plugin.name()) {
+        if let Some(status) = plugin.pre_enqueue(&pod.object, with.surroundings).into_status(plugin.name()) {
             pod.unschedulable_plugins.insert(SmolStr::new_static(plugin.name()));
             pod.gate = Some(status);
             pod.wakes = plugin.wakes();
             return false;
         }
     }
-    pod.wakes = wakes_of(profiles, pod);
+    pod.wakes = wakes_of(with, pod);
     true
 }
 
-fn wakes_of(profiles: &[Profile], pod: &QueuedPod) -> WakeSet {
-    let profile = &profiles[pod.profile];
+fn wakes_of(with: QueueContext<'_>, pod: &QueuedPod) -> WakeSet {
+    let profile = &with.profiles[pod.profile];
     let plugins = pod.unschedulable_plugins.iter().chain(&pod.pending_plugins);
     plugins.fold(WakeSet::default(), |set, plugin| set.union(profile.wakes(plugin)))
 }
 
 /// `isPodWorthRequeuing`, with every hint saying "queue".
-fn strategy(profiles: &[Profile], pod: &QueuedPod, wake: Wake) -> Strategy {
-    let profile = &profiles[pod.profile];
+fn strategy(with: QueueContext<'_>, pod: &QueuedPod, wake: Wake) -> Strategy {
+    let profile = &with.profiles[pod.profile];
     let wants = |plugin: &SmolStr| profile.wakes(plugin).has(wake);
     if pod.pending_plugins.iter().any(wants) {
         Strategy::Immediately

@@ -1,6 +1,7 @@
 //! Scheduler files: a scenario is replayed attempt by attempt, and everything recorded about an attempt is compared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use sim_core::api::kind::Kinds;
@@ -11,7 +12,7 @@ use sim_core::time::{Epoch, Time};
 use sim_scheduler::cache::{Cache, Slot};
 use sim_scheduler::config::SchedulerConfig;
 use sim_scheduler::cycle::{Evaluation, FastCycles, FastOutcome, Nominator, Sampling, TieBreak, evaluate};
-use sim_scheduler::framework::{Attempt, Point, Profile, Registry, Status};
+use sim_scheduler::framework::{Attempt, Point, Profile, Registry, Status, Surroundings};
 use sim_scheduler::pod::Classes;
 
 use super::SchedulerOptions;
@@ -89,11 +90,10 @@ impl Replay {
                 if pod.node_name.is_empty() {
                     self.nominator.nominate(object.meta.uid, &info, &pod.status.nominated_node_name);
                 } else {
-                    self.cache.set_pod(object.meta.uid, info, &pod.node_name);
+                    self.cache.set_pod(&Arc::new(object.clone()), info, &pod.node_name);
                 }
             }
-            // What other kinds mean to plugins comes with those plugins.
-            _ => {}
+            _ => self.cache.objects_mut().set(Arc::new(decode(value)?)),
         }
         Ok(())
     }
@@ -142,15 +142,17 @@ impl Replay {
         if let (Some(slot), None) = (chosen, &found.error) {
             let node = self.cache.node(slot).name.clone();
             self.nominator.remove(object.meta.uid);
-            self.cache.assume(object.meta.uid, info, &node);
+            self.cache.assume(&Arc::new(object), info, &node);
         }
         Ok(step)
     }
 
     fn gate(&self, object: &Object) -> Option<Status> {
+        let preempting = BTreeSet::new();
+        let surroundings = Surroundings { objects: self.cache.objects(), preempting: &preempting };
         self.profile.at(Point::PreEnqueue).iter().find_map(|i| {
             let plugin = self.profile.plugin(*i);
-            plugin.pre_enqueue(object).into_status(plugin.name())
+            plugin.pre_enqueue(object, surroundings).into_status(plugin.name())
         })
     }
 

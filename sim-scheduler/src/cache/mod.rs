@@ -5,6 +5,7 @@
 //! the number of nodes that have an image, which both lag behind the cache as upstream's do.
 
 mod images;
+mod objects;
 mod tree;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use smol_str::SmolStr;
 use crate::node::NodeInfo;
 use crate::pod::PodInfo;
 use images::Images;
+pub use objects::Objects;
 use tree::NodeTree;
 
 /// Index of a node in the cache. Slots are reused after a node and all its pods are gone.
@@ -37,6 +39,7 @@ struct Entry {
 struct PodState {
     slot: Slot,
     info: Arc<PodInfo>,
+    object: Arc<Object>,
     assumed: bool,
 }
 
@@ -56,6 +59,7 @@ pub struct Cache {
     order_version: u64,
     changes: Vec<Slot>,
     changes_base: u64,
+    objects: Objects,
 }
 
 impl Cache {
@@ -148,10 +152,11 @@ impl Cache {
     }
 
     /// A pod is bound to a node, or assumed to be.
-    fn place(&mut self, uid: Uid, info: Arc<PodInfo>, node: &SmolStr, assumed: bool) {
+    fn place(&mut self, object: Arc<Object>, info: Arc<PodInfo>, node: &SmolStr, assumed: bool) {
         let slot = self.entry_of(node);
+        let uid = object.meta.uid;
         self.entries[slot as usize].info.add_pod(uid, info.clone());
-        self.pods.insert(uid, PodState { slot, info, assumed });
+        self.pods.insert(uid, PodState { slot, info, object, assumed });
         self.touch(slot);
     }
 
@@ -163,16 +168,25 @@ impl Cache {
     }
 
     /// A pod was seen on a node. An assumed pod is confirmed; one that was assumed elsewhere, or changed, moves.
-    pub fn set_pod(&mut self, uid: Uid, info: Arc<PodInfo>, node: &SmolStr) {
+    pub fn set_pod(&mut self, object: &Arc<Object>, info: Arc<PodInfo>, node: &SmolStr) {
+        let uid = object.meta.uid;
         if let Some(state) = self.pods.get_mut(&uid) {
             let same_place = self.entries[state.slot as usize].info.name == *node;
             if same_place && Arc::ptr_eq(&state.info, &info) {
                 state.assumed = false;
+                state.object = object.clone();
                 return;
             }
             self.displace(uid);
         }
-        self.place(uid, info, node, false);
+        self.place(object.clone(), info, node, false);
+    }
+
+    /// A pod on a node was seen in a version that changes neither its class nor its place.
+    pub fn set_pod_object(&mut self, object: &Arc<Object>) {
+        if let Some(state) = self.pods.get_mut(&object.meta.uid) {
+            state.object = object.clone();
+        }
     }
 
     /// A pod is gone. False if it was not known.
@@ -182,11 +196,11 @@ impl Cache {
 
     /// Takes a place for a pod before its binding. False if the pod is known already.
     // Upstream never expires assumed pods by default (`durationToExpireAssumedPod` is 0), so nothing here does.
-    pub fn assume(&mut self, uid: Uid, info: Arc<PodInfo>, node: &SmolStr) -> bool {
-        if self.pods.contains_key(&uid) {
+    pub fn assume(&mut self, object: &Arc<Object>, info: Arc<PodInfo>, node: &SmolStr) -> bool {
+        if self.pods.contains_key(&object.meta.uid) {
             return false;
         }
-        self.place(uid, info, node, true);
+        self.place(object.clone(), info, node, true);
         true
     }
 
@@ -206,6 +220,21 @@ impl Cache {
     /// Class of a known pod.
     pub fn pod(&self, uid: Uid) -> Option<&Arc<PodInfo>> {
         self.pods.get(&uid).map(|p| &p.info)
+    }
+
+    /// A known pod as last seen; an assumed one as it was when it was assumed.
+    pub fn pod_object(&self, uid: Uid) -> Option<&Arc<Object>> {
+        self.pods.get(&uid).map(|p| &p.object)
+    }
+
+    /// Objects of other kinds.
+    pub fn objects(&self) -> &Objects {
+        &self.objects
+    }
+
+    /// Objects of other kinds, to be changed.
+    pub fn objects_mut(&mut self) -> &mut Objects {
+        &mut self.objects
     }
 
     /// Makes the state of the cache what cycles see. To be called at the start of a cycle.

@@ -34,19 +34,25 @@ fn assumed_pods_take_room_until_forgotten_or_gone() {
     let (one, two) = (info("1"), info("2"));
     cache.set_node(&node("n").cpu("4").build());
     let used = |cache: &Cache| cache.node(0).requested.milli_cpu;
+    let object = |uid: u128| {
+        let mut object = pod("p").build();
+        object.meta.uid = Uid(uid);
+        Arc::new(object)
+    };
+    let (first, second) = (object(1), object(2));
 
-    assert!(cache.assume(Uid(1), one.clone(), &"n".into()));
-    assert!(!cache.assume(Uid(1), one.clone(), &"n".into()));
+    assert!(cache.assume(&first, one.clone(), &"n".into()));
+    assert!(!cache.assume(&first, one.clone(), &"n".into()));
     assert_eq!(used(&cache), 1000);
     assert!(cache.forget(Uid(1)));
     assert_eq!(used(&cache), 0);
 
-    cache.assume(Uid(2), two.clone(), &"n".into());
-    cache.set_pod(Uid(2), two, &"n".into());
+    cache.assume(&second, two.clone(), &"n".into());
+    cache.set_pod(&second, two, &"n".into());
     assert!(!cache.forget(Uid(2)), "a confirmed pod is not forgotten");
-    cache.set_pod(Uid(2), one.clone(), &"n".into());
+    cache.set_pod(&second, one.clone(), &"n".into());
     assert_eq!(used(&cache), 1000, "a resized pod is counted anew");
-    cache.set_pod(Uid(2), one, &"elsewhere".into());
+    cache.set_pod(&second, one, &"elsewhere".into());
     assert_eq!(used(&cache), 0);
     cache.refresh();
     assert_eq!(names(&cache), ["n"], "a node without an object is not listed");

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use rustc_hash::FxHashMap;
 
-use super::plain::{first_refusal, normalized, pre_score};
+use super::plain::{normalized, pre_score, run_filters};
 use super::tournament::{ABSENT, Tournament};
 use super::{CycleState, Sampling, TieBreak};
 use crate::cache::{Cache, Slot};
@@ -365,7 +365,7 @@ impl ClassAnswers {
         for (at, slot) in attempt.cluster.order().iter().enumerate() {
             if self.refusals.known[at] == 0 {
                 let node = attempt.cluster.node(*slot);
-                match first_refusal(profile, &self.state, attempt.pod, node) {
+                match run_filters(profile, &self.state, attempt.pod, node) {
                     Some(status) if status.code != Code::Error => self.refusals.learn(at, status),
                     _ => return FastOutcome::Unsure,
                 }

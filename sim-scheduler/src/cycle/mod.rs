@@ -6,6 +6,7 @@
 
 mod fast;
 mod plain;
+mod post_filter;
 mod tournament;
 
 use rustc_hash::FxHashMap;
@@ -15,10 +16,12 @@ use smol_str::SmolStr;
 use std::sync::Arc;
 
 pub use fast::{FastCycles, FastOutcome};
-pub use plain::{Evaluation, PluginScores, evaluate};
+pub use plain::{Evaluation, PluginScores, evaluate, filters_with_nominated_pods, run_filters};
+pub use post_filter::run_post_filters;
 
 use crate::cache::{Cache, Slot};
-use crate::framework::{Point, Profile, State};
+use crate::framework::{Attempt, Point, Profile, State};
+use crate::node::{NodeInfo, NodePod};
 use crate::pod::PodInfo;
 
 /// How many nodes an attempt looks at.
@@ -92,6 +95,30 @@ impl CycleState {
         &self.states[plugin]
     }
 
+    /// As if a pod were on a node, which has it already.
+    pub fn add_pod(&mut self, profile: &Profile, attempt: &Attempt<'_>, added: &NodePod, node: &NodeInfo) {
+        for &i in profile.at(Point::PreFilter) {
+            if !self.skip_filter[i] {
+                profile.plugin(i).add_pod(&mut self.states[i], attempt, added, node);
+            }
+        }
+    }
+
+    /// As if a pod were not on a node, which does not have it any more.
+    pub fn remove_pod(
+        &mut self,
+        profile: &Profile,
+        attempt: &Attempt<'_>,
+        removed: &NodePod,
+        node: &NodeInfo,
+    ) {
+        for &i in profile.at(Point::PreFilter) {
+            if !self.skip_filter[i] {
+                profile.plugin(i).remove_pod(&mut self.states[i], attempt, removed, node);
+            }
+        }
+    }
+
     /// State of a plugin, to be changed.
     pub fn of_mut(&mut self, plugin: usize) -> &mut State {
         &mut self.states[plugin]
@@ -107,7 +134,7 @@ impl std::fmt::Debug for CycleState {
 /// Pods that were promised a node and are not there yet (`status.nominatedNodeName`).
 #[derive(Clone, Debug, Default)]
 pub struct Nominator {
-    by_node: FxHashMap<SmolStr, Vec<(Uid, Arc<PodInfo>)>>,
+    by_node: FxHashMap<SmolStr, Vec<NodePod>>,
     by_pod: FxHashMap<Uid, SmolStr>,
 }
 
@@ -116,7 +143,7 @@ impl Nominator {
     pub fn nominate(&mut self, uid: Uid, info: &Arc<PodInfo>, node: &str) {
         self.remove(uid);
         if !node.is_empty() {
-            self.by_node.entry(SmolStr::new(node)).or_default().push((uid, info.clone()));
+            self.by_node.entry(SmolStr::new(node)).or_default().push(NodePod { uid, info: info.clone() });
             self.by_pod.insert(uid, SmolStr::new(node));
         }
     }
@@ -125,7 +152,7 @@ impl Nominator {
     pub fn remove(&mut self, uid: Uid) {
         let Some(node) = self.by_pod.remove(&uid) else { return };
         if let Some(pods) = self.by_node.get_mut(&node) {
-            pods.retain(|(u, _)| *u != uid);
+            pods.retain(|pod| pod.uid != uid);
             if pods.is_empty() {
                 self.by_node.remove(&node);
             }
@@ -137,8 +164,13 @@ impl Nominator {
         self.by_pod.is_empty()
     }
 
-    /// Pods that were promised a node.
-    pub fn on(&self, node: &str) -> &[(Uid, Arc<PodInfo>)] {
+    /// The node that a pod was promised.
+    pub fn node_of(&self, uid: Uid) -> Option<&SmolStr> {
+        self.by_pod.get(&uid)
+    }
+
+    /// Pods that were promised a node, in the order of the promises.
+    pub fn on(&self, node: &str) -> &[NodePod] {
         self.by_node.get(node).map_or(&[], Vec::as_slice)
     }
 }

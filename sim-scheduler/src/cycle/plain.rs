@@ -182,10 +182,11 @@ impl Search<'_> {
         let enough = self.sampling.enough(nodes.len(), self.profile);
         for i in 0..nodes.len() {
             let slot = nodes[(self.start + i) % nodes.len()];
+            let node = self.attempt.cluster.node(slot);
             if again == Some(slot) {
                 out.diagnosis.nodes.remove(0);
             }
-            match self.filter_node(state, slot) {
+            match filters_with_nominated_pods(self.profile, state, &self.attempt, self.nominator, node) {
                 // One more than enough ends the search; it does not count as looked at.
                 None if out.feasible.len() >= enough => break,
                 None => out.feasible.push(slot),
@@ -199,30 +200,6 @@ impl Search<'_> {
                 }
             }
         }
-    }
-
-    /// `RunFilterPluginsWithNominatedPods`: first as if pods of the same or higher priority that were promised the
-    /// node were there, then as it is.
-    fn filter_node(&self, state: &CycleState, slot: Slot) -> Option<Status> {
-        let node = self.attempt.cluster.node(slot);
-        let own: Uid = self.attempt.object.meta.uid;
-        let mut promised = self
-            .nominator
-            .on(&node.name)
-            .iter()
-            .filter(|(uid, info)| *uid != own && info.priority >= self.attempt.pod.priority)
-            .peekable();
-        if promised.peek().is_some() {
-            let mut crowded = node.clone();
-            for (uid, info) in promised {
-                crowded.add_pod(*uid, info.clone());
-            }
-            let status = first_refusal(self.profile, state, self.attempt.pod, &crowded);
-            if status.is_some() {
-                return status;
-            }
-        }
-        first_refusal(self.profile, state, self.attempt.pod, node)
     }
 
     /// `prioritizeNodes`.
@@ -292,13 +269,39 @@ impl Search<'_> {
     }
 }
 
-/// `RunFilterPlugins`: what the first plugin says that does not let the pod pass.
-pub(super) fn first_refusal(
+/// First as if pods of the same or higher priority that were promised the node were there, then as it is
+/// (`RunFilterPluginsWithNominatedPods`). `None` if the pod passes both.
+pub fn filters_with_nominated_pods(
     profile: &Profile,
     state: &CycleState,
-    pod: &PodInfo,
+    attempt: &Attempt<'_>,
+    nominator: &Nominator,
     node: &NodeInfo,
 ) -> Option<Status> {
+    let own: Uid = attempt.object.meta.uid;
+    let promised = nominator.on(&node.name).iter();
+    let mut promised =
+        promised.filter(|p| p.uid != own && p.info.priority >= attempt.pod.priority).peekable();
+    if promised.peek().is_some() {
+        let mut crowded = node.clone();
+        let mut followed = None;
+        for pod in promised {
+            crowded.add_pod(pod.uid, pod.info.clone());
+            if profile.follows_pods() {
+                let state = followed.get_or_insert_with(|| state.clone());
+                state.add_pod(profile, attempt, pod, &crowded);
+            }
+        }
+        let status = run_filters(profile, followed.as_ref().unwrap_or(state), attempt.pod, &crowded);
+        if status.is_some() {
+            return status;
+        }
+    }
+    run_filters(profile, state, attempt.pod, node)
+}
+
+/// What the first plugin says that does not let the pod pass; `None` if it passes (`RunFilterPlugins`).
+pub fn run_filters(profile: &Profile, state: &CycleState, pod: &PodInfo, node: &NodeInfo) -> Option<Status> {
     for &i in profile.at(Point::Filter) {
         if state.skip_filter[i] {
             continue;

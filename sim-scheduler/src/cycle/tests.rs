@@ -178,7 +178,7 @@ fn replay(steps: &[Step], profile: &Profile, ties: &TieBreak, wild: bool) -> Res
                 start = plain.next_start;
                 if let Some(slot) = chosen {
                     let name = cache.node(slot).name.clone();
-                    cache.assume(object.meta.uid, info, &name);
+                    cache.assume(&std::sync::Arc::new(object.clone()), info, &name);
                     placed.push(object.meta.uid);
                 }
             }

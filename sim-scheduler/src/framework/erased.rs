@@ -7,15 +7,17 @@ use std::any::Any;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use sim_core::api::error::ApiError;
 use sim_core::api::object::Object;
 
 use super::diagnosis::Diagnosis;
+use super::event::{ClusterEvent, EventChange, Hint, QueueingHint};
 use super::plugin::*;
 use super::status::{Status, Verdict};
 use super::waiting::Waiting;
 use super::wake::WakeSet;
-use crate::cache::{Cache, Slot};
-use crate::node::NodeInfo;
+use crate::cache::{Cache, Objects, Slot};
+use crate::node::{NodeInfo, NodePod};
 use crate::pod::PodInfo;
 use crate::queue::QueuedPod;
 
@@ -94,20 +96,39 @@ pub trait AnyPlugin: Send + Sync {
     fn normalization(&self) -> Normalize;
     fn state(&self, pod: &PodInfo) -> State;
     fn queue_key(&self, pod: &QueuedPod) -> SortKey;
-    fn pre_enqueue(&self, pod: &Object) -> Verdict;
+    /// What it registers with its queueing hints; `None` if it has none.
+    fn events(&self) -> Option<Vec<ClusterEvent>>;
+    fn hint(&self, pod: &PodInfo, object: &Object, change: &EventChange<'_>, objects: &Objects) -> Hint;
+    fn pre_enqueue(&self, pod: &Object, surroundings: Surroundings<'_>) -> Verdict;
     fn pre_filter(&self, state: &mut State, attempt: &Attempt<'_>) -> PreFiltered;
     fn filter(&self, state: &State, pod: &PodInfo, node: &NodeInfo) -> Verdict;
     /// Clears the positions in `mask` whose nodes are refused. `slots` is parallel to `mask`.
     fn filter_all(&self, state: &State, pod: &PodInfo, cluster: &Cache, slots: &[Slot], mask: &mut [bool]);
-    fn post_filter(&self, state: &State, attempt: &Attempt<'_>, diagnosis: &Diagnosis) -> PostFiltered;
+    /// False if its state does not depend on pods: then the next two do nothing.
+    fn follows_pods(&self) -> bool;
+    fn add_pod(&self, state: &mut State, attempt: &Attempt<'_>, added: &NodePod, node: &NodeInfo);
+    fn remove_pod(&self, state: &mut State, attempt: &Attempt<'_>, removed: &NodePod, node: &NodeInfo);
+    fn post_filter(
+        &self,
+        state: &State,
+        h: &Handle<'_>,
+        d: &Diagnosis,
+        effects: &mut Effects,
+    ) -> PostFiltered;
     fn pre_score(&self, state: &mut State, attempt: &Attempt<'_>, feasible: &[Slot]) -> Status;
     /// Raw scores of the slots.
     fn score_all(&self, state: &State, pod: &PodInfo, cluster: &Cache, slots: &[Slot], out: &mut [i64]);
     fn normalize(&self, state: &State, pod: &PodInfo, scores: &mut [i64]) -> Status;
-    fn reserve(&self, state: &mut State, attempt: &Attempt<'_>, node: &str) -> Status;
-    fn unreserve(&self, state: &mut State, attempt: &Attempt<'_>, node: &str);
+    fn reserve(&self, state: &mut State, attempt: &Attempt<'_>, node: &str, effects: &mut Effects) -> Status;
+    fn unreserve(&self, state: &mut State, attempt: &Attempt<'_>, node: &str, effects: &mut Effects);
     fn permit(&self, state: &mut State, attempt: &Attempt<'_>, node: &str, w: &mut Waiting) -> Permission;
-    fn pre_bind(&self, state: &mut State, attempt: &Attempt<'_>, node: &str) -> Status;
+    fn pre_bind(
+        &self,
+        state: &mut State,
+        attempt: &Attempt<'_>,
+        node: &str,
+        answers: &[Result<Arc<Object>, ApiError>],
+    ) -> PreBound;
     fn bind(&self, attempt: &Attempt<'_>, node: &str) -> Binding;
     fn post_bind(&self, state: &mut State, attempt: &Attempt<'_>, node: &str);
 }
@@ -116,6 +137,9 @@ type FilterAll<P> = fn(&P, &<P as Plugin>::Cycle, &PodInfo, &Cache, &[Slot], &mu
 type ScoreAll<P> = fn(&P, &<P as Plugin>::Cycle, &PodInfo, &Cache, &[Slot], &mut [i64]);
 type PermitFn<P> = fn(&P, &mut <P as Plugin>::Cycle, &Attempt<'_>, &str, &mut Waiting) -> Permission;
 type NodeStep<P, R> = fn(&P, &mut <P as Plugin>::Cycle, &Attempt<'_>, &str) -> R;
+type ReserveStep<P, R> = fn(&P, &mut <P as Plugin>::Cycle, &Attempt<'_>, &str, &mut Effects) -> R;
+type PodStep<P> = fn(&P, &mut <P as Plugin>::Cycle, &Attempt<'_>, &NodePod, &NodeInfo);
+type Answers<'a> = &'a [Result<Arc<Object>, ApiError>];
 
 /// A plugin and the extension points it takes part in.
 #[expect(clippy::type_complexity, reason = "a table of functions reads best with their types in place")]
@@ -123,19 +147,23 @@ pub struct Registration<P: Plugin> {
     plugin: P,
     points: BTreeSet<Point>,
     queue_key: Option<fn(&P, &QueuedPod) -> SortKey>,
-    pre_enqueue: Option<fn(&P, &Object) -> Verdict>,
+    events: Option<fn(&P) -> Vec<ClusterEvent>>,
+    hint: Option<fn(&P, &PodInfo, &Object, &EventChange<'_>, &Objects) -> Hint>,
+    pre_enqueue: Option<fn(&P, &Object, Surroundings<'_>) -> Verdict>,
     check: Option<fn(&P, &mut P::Cycle, &Attempt<'_>) -> PreFiltered>,
     filter: Option<fn(&P, &P::Cycle, &PodInfo, &NodeInfo) -> Verdict>,
     filter_all: Option<FilterAll<P>>,
-    post_filter: Option<fn(&P, &P::Cycle, &Attempt<'_>, &Diagnosis) -> PostFiltered>,
+    add_pod: Option<PodStep<P>>,
+    remove_pod: Option<PodStep<P>>,
+    post_filter: Option<fn(&P, &P::Cycle, &Handle<'_>, &Diagnosis, &mut Effects) -> PostFiltered>,
     pre_score: Option<fn(&P, &mut P::Cycle, &Attempt<'_>, &[Slot]) -> Status>,
     score_all: Option<ScoreAll<P>>,
     normalization: Normalize,
     normalize: Option<fn(&P, &P::Cycle, &PodInfo, &mut [i64]) -> Status>,
-    reserve: Option<NodeStep<P, Status>>,
-    unreserve: Option<NodeStep<P, ()>>,
+    reserve: Option<ReserveStep<P, Status>>,
+    unreserve: Option<ReserveStep<P, ()>>,
     permit: Option<PermitFn<P>>,
-    pre_bind: Option<NodeStep<P, Status>>,
+    pre_bind: Option<fn(&P, &mut P::Cycle, &Attempt<'_>, &str, Answers<'_>) -> PreBound>,
     bind: Option<fn(&P, &Attempt<'_>, &str) -> Binding>,
     post_bind: Option<NodeStep<P, ()>>,
 }
@@ -147,10 +175,14 @@ pub fn plugin<P: Plugin>(plugin: P) -> Registration<P> {
         plugin,
         points: BTreeSet::new(),
         queue_key: None,
+        events: None,
+        hint: None,
         pre_enqueue: None,
         check: None,
         filter: None,
         filter_all: None,
+        add_pod: None,
+        remove_pod: None,
         post_filter: None,
         pre_score: None,
         score_all: None,
@@ -238,6 +270,28 @@ impl<P: Plugin> Registration<P> {
     point!(/// It hears of bindings.
         post_bind, PostBind: PostBind, |self| { self.post_bind = Some(P::post_bind); });
 
+    /// It says which events may help the pods that it refused.
+    #[must_use]
+    pub fn queueing_hints(mut self) -> Self
+    where
+        P: QueueingHint,
+    {
+        self.events = Some(P::events);
+        self.hint = Some(P::hint);
+        self
+    }
+
+    /// Its state depends on pods, and follows them when they are added or removed hypothetically.
+    #[must_use]
+    pub fn pre_filter_extensions(mut self) -> Self
+    where
+        P: PreFilterExtensions,
+    {
+        self.add_pod = Some(P::add_pod);
+        self.remove_pod = Some(P::remove_pod);
+        self
+    }
+
     /// It normalises its scores itself ([`Normalize::Custom`]).
     #[must_use]
     pub fn normalize_score(mut self) -> Self
@@ -297,8 +351,16 @@ impl<P: Plugin> AnyPlugin for Registration<P> {
         self.queue_key.expect(ABSENT)(&self.plugin, pod)
     }
 
-    fn pre_enqueue(&self, pod: &Object) -> Verdict {
-        self.pre_enqueue.expect(ABSENT)(&self.plugin, pod)
+    fn events(&self) -> Option<Vec<ClusterEvent>> {
+        self.events.map(|events| events(&self.plugin))
+    }
+
+    fn hint(&self, pod: &PodInfo, object: &Object, change: &EventChange<'_>, objects: &Objects) -> Hint {
+        self.hint.map_or(Hint::Queue, |hint| hint(&self.plugin, pod, object, change, objects))
+    }
+
+    fn pre_enqueue(&self, pod: &Object, surroundings: Surroundings<'_>) -> Verdict {
+        self.pre_enqueue.expect(ABSENT)(&self.plugin, pod, surroundings)
     }
 
     fn pre_filter(&self, state: &mut State, attempt: &Attempt<'_>) -> PreFiltered {
@@ -313,8 +375,30 @@ impl<P: Plugin> AnyPlugin for Registration<P> {
         self.filter_all.expect(ABSENT)(&self.plugin, self.cycle(state), pod, cluster, slots, mask);
     }
 
-    fn post_filter(&self, state: &State, attempt: &Attempt<'_>, diagnosis: &Diagnosis) -> PostFiltered {
-        self.post_filter.expect(ABSENT)(&self.plugin, self.cycle(state), attempt, diagnosis)
+    fn follows_pods(&self) -> bool {
+        self.add_pod.is_some()
+    }
+
+    fn add_pod(&self, state: &mut State, attempt: &Attempt<'_>, added: &NodePod, node: &NodeInfo) {
+        if let Some(add_pod) = self.add_pod {
+            add_pod(&self.plugin, self.cycle_mut(state), attempt, added, node);
+        }
+    }
+
+    fn remove_pod(&self, state: &mut State, attempt: &Attempt<'_>, removed: &NodePod, node: &NodeInfo) {
+        if let Some(remove_pod) = self.remove_pod {
+            remove_pod(&self.plugin, self.cycle_mut(state), attempt, removed, node);
+        }
+    }
+
+    fn post_filter(
+        &self,
+        state: &State,
+        h: &Handle<'_>,
+        d: &Diagnosis,
+        effects: &mut Effects,
+    ) -> PostFiltered {
+        self.post_filter.expect(ABSENT)(&self.plugin, self.cycle(state), h, d, effects)
     }
 
     fn pre_score(&self, state: &mut State, attempt: &Attempt<'_>, feasible: &[Slot]) -> Status {
@@ -332,20 +416,26 @@ impl<P: Plugin> AnyPlugin for Registration<P> {
         }
     }
 
-    fn reserve(&self, state: &mut State, attempt: &Attempt<'_>, node: &str) -> Status {
-        self.reserve.expect(ABSENT)(&self.plugin, self.cycle_mut(state), attempt, node)
+    fn reserve(&self, state: &mut State, attempt: &Attempt<'_>, node: &str, effects: &mut Effects) -> Status {
+        self.reserve.expect(ABSENT)(&self.plugin, self.cycle_mut(state), attempt, node, effects)
     }
 
-    fn unreserve(&self, state: &mut State, attempt: &Attempt<'_>, node: &str) {
-        self.unreserve.expect(ABSENT)(&self.plugin, self.cycle_mut(state), attempt, node);
+    fn unreserve(&self, state: &mut State, attempt: &Attempt<'_>, node: &str, effects: &mut Effects) {
+        self.unreserve.expect(ABSENT)(&self.plugin, self.cycle_mut(state), attempt, node, effects);
     }
 
     fn permit(&self, state: &mut State, attempt: &Attempt<'_>, node: &str, w: &mut Waiting) -> Permission {
         self.permit.expect(ABSENT)(&self.plugin, self.cycle_mut(state), attempt, node, w)
     }
 
-    fn pre_bind(&self, state: &mut State, attempt: &Attempt<'_>, node: &str) -> Status {
-        self.pre_bind.expect(ABSENT)(&self.plugin, self.cycle_mut(state), attempt, node)
+    fn pre_bind(
+        &self,
+        state: &mut State,
+        attempt: &Attempt<'_>,
+        node: &str,
+        answers: &[Result<Arc<Object>, ApiError>],
+    ) -> PreBound {
+        self.pre_bind.expect(ABSENT)(&self.plugin, self.cycle_mut(state), attempt, node, answers)
     }
 
     fn bind(&self, attempt: &Attempt<'_>, node: &str) -> Binding {

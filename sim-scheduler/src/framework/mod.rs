@@ -2,6 +2,7 @@
 
 mod diagnosis;
 mod erased;
+mod event;
 mod plugin;
 mod profile;
 mod registry;
@@ -11,6 +12,7 @@ mod wake;
 
 pub use diagnosis::Diagnosis;
 pub use erased::{AnyPlugin, Point, Registration, State, plugin};
+pub use event::{ActionType, ClusterEvent, EventChange, EventResource, Hint, QueueingHint};
 pub use plugin::*;
 pub use profile::{PluginSet, Plugins, Profile, ProfileError, Weighted};
 pub use registry::{Factory, Registry};

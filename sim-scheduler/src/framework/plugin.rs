@@ -2,18 +2,24 @@
 //! at; [`plugin`](super::plugin()) then puts it together, one word per extension point.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use sim_core::api::error::ApiError;
+use sim_core::api::kind::Kind;
+use sim_core::api::meta::{Key, Uid};
 use sim_core::api::object::Object;
 use sim_core::api::request::Request;
 use sim_core::time::{Span, Time};
 use smol_str::SmolStr;
 
 use super::diagnosis::Diagnosis;
+use super::profile::Profile;
 use super::status::{Status, Verdict};
 use super::waiting::Waiting;
 use super::wake::Wake;
-use crate::cache::{Cache, Slot};
-use crate::node::NodeInfo;
+use crate::cache::{Cache, Objects, Slot};
+use crate::cycle::{CycleState, Nominator};
+use crate::node::{NodeInfo, NodePod};
 use crate::pod::PodInfo;
 use crate::queue::QueuedPod;
 
@@ -73,10 +79,19 @@ pub trait QueueSort: Plugin {
     fn key(&self, pod: &QueuedPod) -> SortKey;
 }
 
+/// What PreEnqueue plugins may look at.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// Objects beside nodes and pods.
+    pub objects: &'a Objects,
+    /// Pods whose preemption is still being carried out.
+    pub preempting: &'a BTreeSet<Uid>,
+}
+
 /// Keeps pods out of the active queue.
 pub trait PreEnqueue: Plugin {
     /// May the pod be tried at all?
-    fn pre_enqueue(&self, pod: &Object) -> Verdict;
+    fn pre_enqueue(&self, pod: &Object, surroundings: Surroundings<'_>) -> Verdict;
 }
 
 /// Outcome of [`PreFilter::check`].
@@ -98,6 +113,15 @@ pub trait PreFilter: Plugin {
     fn check(&self, cycle: &mut Self::Cycle, attempt: &Attempt<'_>) -> PreFiltered;
 }
 
+/// Keeps the cycle's state right while pods are added to or removed from a node hypothetically: for nominated pods, and
+/// when preemption asks what would be without some. Needed by plugins whose state depends on pods.
+pub trait PreFilterExtensions: PreFilter {
+    /// As if the pod were on the node, too. `node` has it already.
+    fn add_pod(&self, cycle: &mut Self::Cycle, attempt: &Attempt<'_>, added: &NodePod, node: &NodeInfo);
+    /// As if the pod were not on the node. `node` does not have it any more.
+    fn remove_pod(&self, cycle: &mut Self::Cycle, attempt: &Attempt<'_>, removed: &NodePod, node: &NodeInfo);
+}
+
 /// Decides about nodes one by one.
 pub trait Filter: Plugin {
     /// May the pod run on this node?
@@ -116,12 +140,58 @@ pub struct PostFiltered {
     pub status: Status,
     /// New `status.nominatedNodeName`; empty clears it, `None` leaves it.
     pub nominated_node: Option<SmolStr>,
+    /// Pods to be preempted.
+    pub preemption: Option<Preemption>,
+}
+
+/// Pods that have to go for another one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Preemption {
+    /// The node they are on.
+    pub node: SmolStr,
+    /// The pods, most important first.
+    pub victims: Vec<Uid>,
+    /// What was considered, by node: victims and PodDisruptionBudgets that they violate. For explanations.
+    pub candidates: Vec<(SmolStr, Vec<Uid>, usize)>,
+    /// Nodes that were as good as the chosen one.
+    pub tied: Vec<SmolStr>,
+}
+
+/// What a PostFilter plugin can ask of the framework (`framework.Handle`).
+pub struct Handle<'a> {
+    /// The profile.
+    pub profile: &'a Profile,
+    /// The attempt that failed.
+    pub attempt: Attempt<'a>,
+    /// State of all plugins after PreFilter and Filter.
+    pub state: &'a CycleState,
+    /// Pods that were promised nodes.
+    pub nominator: &'a Nominator,
+    /// A random number, drawn once per run of the PostFilter plugins from the stream `scheduler/preemption`.
+    pub random: u64,
 }
 
 /// Helps a pod that fits nowhere.
 pub trait PostFilter: Plugin {
     /// Tries to make room for a later attempt.
-    fn post_filter(&self, cycle: &Self::Cycle, attempt: &Attempt<'_>, diagnosis: &Diagnosis) -> PostFiltered;
+    fn post_filter(
+        &self,
+        cycle: &Self::Cycle,
+        handle: &Handle<'_>,
+        diagnosis: &Diagnosis,
+        effects: &mut Effects,
+    ) -> PostFiltered;
+}
+
+/// What a plugin wants done, beside its answer.
+#[derive(Clone, Debug, Default)]
+pub struct Effects {
+    /// Objects to be assumed, in order ([`Objects::assume`]).
+    pub assume: Vec<Arc<Object>>,
+    /// Objects whose assumed state is to be dropped, after `assume`.
+    pub restore: Vec<(Kind, Key)>,
+    /// Requests to be sent; nobody waits for their answers.
+    pub requests: Vec<Request>,
 }
 
 /// Looks at the feasible nodes before scoring (only if there are several).
@@ -161,9 +231,15 @@ pub trait NormalizeScore: Score {
 /// Takes and gives back what the pod will use, beside the node's own resources.
 pub trait Reserve: Plugin {
     /// A node was chosen.
-    fn reserve(&self, cycle: &mut Self::Cycle, attempt: &Attempt<'_>, node: &str) -> Status;
+    fn reserve(
+        &self,
+        cycle: &mut Self::Cycle,
+        attempt: &Attempt<'_>,
+        node: &str,
+        effects: &mut Effects,
+    ) -> Status;
     /// The choice was dropped. Called for all plugins, in reverse order, even if `reserve` was not.
-    fn unreserve(&self, cycle: &mut Self::Cycle, attempt: &Attempt<'_>, node: &str);
+    fn unreserve(&self, cycle: &mut Self::Cycle, attempt: &Attempt<'_>, node: &str, effects: &mut Effects);
 }
 
 /// Outcome of [`Permit::permit`].
@@ -189,10 +265,27 @@ pub trait Permit: Plugin {
     ) -> Permission;
 }
 
-/// Prepares the binding.
+/// Outcome of [`PreBind::pre_bind`].
+#[derive(Clone, Debug)]
+pub enum PreBound {
+    /// It is done (or [`Code::Skip`](super::Code::Skip): there was nothing to do), or failed.
+    Done(Status),
+    /// Send these, and ask again when all are answered.
+    Send(Vec<Request>),
+    /// Ask again when some object other than nodes and pods has changed, at the latest after this time.
+    Wait(Span),
+}
+
+/// Prepares the binding. Runs beside other pods' cycles: it is asked until it is done.
 pub trait PreBind: Plugin {
-    /// Does what must be done before.
-    fn pre_bind(&self, cycle: &mut Self::Cycle, attempt: &Attempt<'_>, node: &str) -> Status;
+    /// Does what must be done before. `answers` are those to the requests of the last time, in their order.
+    fn pre_bind(
+        &self,
+        cycle: &mut Self::Cycle,
+        attempt: &Attempt<'_>,
+        node: &str,
+        answers: &[Result<Arc<Object>, ApiError>],
+    ) -> PreBound;
 }
 
 /// Outcome of [`Bind::bind`].

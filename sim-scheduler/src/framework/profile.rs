@@ -263,6 +263,11 @@ impl Profile {
         self.weights[index]
     }
 
+    /// True if some plugin's state depends on pods.
+    pub fn follows_pods(&self) -> bool {
+        self.at(Point::PreFilter).iter().any(|i| self.plugins[*i].follows_pods())
+    }
+
     /// What wakes pods that a plugin refused.
     pub fn wakes(&self, plugin: &str) -> WakeSet {
         self.wakes.get(plugin).copied().unwrap_or_default()

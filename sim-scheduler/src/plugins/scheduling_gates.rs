@@ -3,7 +3,7 @@
 use sim_core::api::object::Object;
 use smol_str::format_smolstr;
 
-use crate::framework::{Code, Fits, Plugin, PreEnqueue, Reads, Status, Verdict, Wake};
+use crate::framework::{Code, Fits, Plugin, PreEnqueue, Reads, Status, Surroundings, Verdict, Wake};
 use crate::pod::PodInfo;
 
 /// The plugin.
@@ -19,7 +19,7 @@ impl Plugin for SchedulingGates {
 }
 
 impl PreEnqueue for SchedulingGates {
-    fn pre_enqueue(&self, pod: &Object) -> Verdict {
+    fn pre_enqueue(&self, pod: &Object, _: Surroundings<'_>) -> Verdict {
         let gates = pod.as_pod().and_then(|p| p.spec.scheduling_gates.as_deref()).unwrap_or(&[]);
         if gates.is_empty() {
             return Fits;
@@ -32,15 +32,22 @@ impl PreEnqueue for SchedulingGates {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::cache::Objects;
     use crate::testing::pod;
     use serde_json::json;
 
     #[test]
     fn gates_are_named_in_the_order_of_the_spec() {
         let gated = pod("p").with("schedulingGates", json!([{"name": "b"}, {"name": "a/x"}])).build();
-        let status = SchedulingGates.pre_enqueue(&gated).into_status("SchedulingGates").expect("gated");
+        let (objects, preempting) = (Objects::default(), BTreeSet::new());
+        let ask = |pod: &Object| {
+            SchedulingGates.pre_enqueue(pod, Surroundings { objects: &objects, preempting: &preempting })
+        };
+        let status = ask(&gated).into_status("SchedulingGates").expect("gated");
         assert_eq!(status.message(), "waiting for scheduling gates: [b a/x]");
-        assert_eq!(SchedulingGates.pre_enqueue(&pod("p").build()), Fits);
+        assert_eq!(ask(&pod("p").build()), Fits);
     }
 }

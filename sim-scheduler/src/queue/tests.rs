@@ -4,8 +4,19 @@ use super::*;
 use crate::testing::pod;
 use serde_json::json;
 
+macro_rules! with {
+    ($bench:expr) => {
+        QueueContext {
+            profiles: &$bench.profiles,
+            surroundings: Surroundings { objects: &$bench.objects, preempting: &$bench.preempting },
+        }
+    };
+}
+
 struct Bench {
     profiles: Vec<Profile>,
+    objects: crate::cache::Objects,
+    preempting: BTreeSet<Uid>,
     queue: Queue,
     classes: crate::pod::Classes,
 }
@@ -14,6 +25,8 @@ impl Bench {
     fn new() -> Bench {
         Bench {
             profiles: vec![Profile::default_profile()],
+            objects: crate::cache::Objects::default(),
+            preempting: BTreeSet::new(),
             queue: Queue::new(secs(1), secs(10)),
             classes: crate::pod::Classes::default(),
         }
@@ -22,17 +35,17 @@ impl Bench {
     fn add(&mut self, object: Object, now: Time) -> Uid {
         let info = self.classes.of(&object).expect("a pod");
         let object = Arc::new(object);
-        self.queue.add(&self.profiles, 0, object.clone(), info, now);
+        self.queue.add(with!(self), 0, object.clone(), info, now);
         object.meta.uid
     }
 
     fn fail(&mut self, mut pod: Box<QueuedPod>, plugins: &[&str], now: Time) {
         pod.unschedulable_plugins = plugins.iter().map(SmolStr::new).collect();
-        self.queue.add_failed(&self.profiles, pod, &[], now);
+        self.queue.add_failed(with!(self), pod, &[], now);
     }
 
     fn wake(&mut self, wake: Wake, now: Time) {
-        self.queue.move_all(&self.profiles, wake, now, |_| true);
+        self.queue.move_all(with!(self), wake, now, |_| true);
     }
 
     fn pop(&mut self) -> String {
@@ -81,10 +94,10 @@ fn backoffs_double_up_to_the_limit_in_windows_of_a_second() {
         bench.wake(Wake::NodeAdded, at(now));
         let end = (now + expiry) / 1000 * 1000;
         assert_eq!(bench.queue.next_backoff_flush(), Some(at(end + 1000)), "after {expiry}");
-        bench.queue.flush_backoff(&bench.profiles, at(end + 999));
+        bench.queue.flush_backoff(with!(bench), at(end + 999));
         assert_eq!(bench.queue.place_of(uid), Some(QueueName::Backoff));
         now = end + 1000;
-        bench.queue.flush_backoff(&bench.profiles, at(now));
+        bench.queue.flush_backoff(with!(bench), at(now));
         assert_eq!(bench.queue.place_of(uid), Some(QueueName::Active));
     }
 }
@@ -97,7 +110,7 @@ fn errors_back_off_for_real() {
     bench.fail(popped, &[], at(0));
     assert_eq!(bench.queue.place_of(uid), Some(QueueName::Backoff));
     assert!(!bench.queue.is_ready(), "a pod that met an error is not taken before its time");
-    bench.queue.flush_backoff(&bench.profiles, at(2_000));
+    bench.queue.flush_backoff(with!(bench), at(2_000));
     assert_eq!(bench.pop(), "p");
 }
 
@@ -112,7 +125,7 @@ fn gated_pods_wait_for_their_gates_only() {
     assert_eq!(bench.queue.place_of(uid), Some(QueueName::Gated));
     let open = Arc::new(pod("p").build());
     let info = bench.classes.of(&open).expect("a pod");
-    bench.queue.update(&bench.profiles, open, info, &[Wake::OwnGatesEliminated], at(2));
+    bench.queue.update(with!(bench), open, info, &[Wake::OwnGatesEliminated], at(2));
     assert_eq!(bench.queue.place_of(uid), Some(QueueName::Active));
 }
 
@@ -123,9 +136,9 @@ fn nobody_waits_much_longer_than_five_minutes() {
     let popped = bench.queue.pop().expect("ready");
     bench.fail(popped, &["NodeResourcesFit"], at(0));
     assert_eq!(bench.queue.next_unschedulable_flush(), Some(at(330_000)), "strictly later than the limit");
-    bench.queue.flush_unschedulable(&bench.profiles, at(300_000));
+    bench.queue.flush_unschedulable(with!(bench), at(300_000));
     assert_eq!(bench.queue.place_of(uid), Some(QueueName::Unschedulable));
-    bench.queue.flush_unschedulable(&bench.profiles, at(330_000));
+    bench.queue.flush_unschedulable(with!(bench), at(330_000));
     assert_eq!(bench.queue.place_of(uid), Some(QueueName::Active));
     assert!(bench.queue.remove(uid).is_some() && bench.queue.get(uid).is_none());
     assert_eq!(bench.queue.lengths(), (0, 0, 0));

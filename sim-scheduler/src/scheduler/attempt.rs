@@ -11,8 +11,8 @@ use smol_str::{SmolStr, format_smolstr};
 
 use super::{Engine, LastAttempt, Scheduler, Timer};
 use crate::cache::Slot;
-use crate::cycle::{CycleState, FastOutcome, evaluate};
-use crate::framework::{Attempt, Code, Diagnosis, Point, Profile, Status};
+use crate::cycle::{CycleState, FastOutcome, evaluate, run_post_filters};
+use crate::framework::{Attempt, Diagnosis, Effects, Handle, Point, Profile, Status};
 use crate::queue::QueuedPod;
 
 /// Longest note of an Event.
@@ -21,7 +21,7 @@ const NOTE_LIMIT: usize = 1024;
 /// What a search found.
 enum Found {
     Node { slot: Slot, score: i64, feasible: usize, evaluated: usize, state: Option<CycleState> },
-    Nothing(Box<Diagnosis>),
+    Nothing(Box<Diagnosis>, Option<CycleState>),
     Error(Status),
 }
 
@@ -91,8 +91,8 @@ impl Scheduler {
                 });
                 self.place(ctx, pod, slot, node, state);
             }
-            Found::Nothing(mut diagnosis) => {
-                let nominated = self.post_filter(ctx.now(), &pod, &mut diagnosis);
+            Found::Nothing(mut diagnosis, state) => {
+                let nominated = state.and_then(|s| self.post_filter(ctx, &pod, &s, &mut diagnosis));
                 let message = diagnosis.message(nodes);
                 let failure = Failure { message, rejected: true, diagnosis: Some(diagnosis), nominated };
                 self.failed(ctx, pod, failure);
@@ -121,7 +121,7 @@ impl Scheduler {
                 }
                 // PostFilter plugins want to know about every node.
                 FastOutcome::Nothing(diagnosis) if profile.at(Point::PostFilter).is_empty() => {
-                    return Found::Nothing(diagnosis);
+                    return Found::Nothing(diagnosis, None);
                 }
                 FastOutcome::Nothing(_) | FastOutcome::Unsure => {}
             }
@@ -133,44 +133,47 @@ impl Scheduler {
         }
         let (score, feasible, evaluated) = (found.score(), found.feasible.len(), found.evaluated());
         if found.best.is_empty() {
-            return Found::Nothing(Box::new(found.diagnosis));
+            return Found::Nothing(Box::new(found.diagnosis), Some(state));
         }
         match self.tie_break.choose(&self.cache, &found.best) {
             Some(slot) => Found::Node { slot, score, feasible, evaluated, state: Some(state) },
-            None => Found::Nothing(Box::new(found.diagnosis)),
+            None => Found::Nothing(Box::new(found.diagnosis), Some(state)),
         }
     }
 
-    /// `RunPostFilterPlugins`. Returns what becomes of the nomination.
-    fn post_filter(&self, now: Time, pod: &QueuedPod, diagnosis: &mut Diagnosis) -> Option<SmolStr> {
+    /// Asks the PostFilter plugins, and carries out what they say. Returns what becomes of the nomination.
+    fn post_filter(
+        &mut self,
+        ctx: &mut Ctx<'_, Timer>,
+        pod: &QueuedPod,
+        state: &CycleState,
+        diagnosis: &mut Diagnosis,
+    ) -> Option<SmolStr> {
         let profile = &self.profiles[pod.profile];
-        let plugins = profile.at(Point::PostFilter);
-        if plugins.is_empty() {
+        if profile.at(Point::PostFilter).is_empty() {
             return None;
         }
-        let attempt = Attempt { pod: &pod.info, object: &pod.object, cluster: &self.cache, now };
-        let state = CycleState::new(profile, &pod.info);
-        let mut nominated = None;
-        let mut reasons = Vec::new();
-        for &i in plugins {
-            let outcome = profile.plugin(i).post_filter(state.of(i), &attempt, diagnosis);
-            match outcome.status.code {
-                Code::Unschedulable | Code::Pending => {
-                    nominated = outcome.nominated_node.or(nominated);
-                    reasons.extend(outcome.status.reasons);
-                }
-                Code::Success | Code::UnschedulableAndUnresolvable => {
-                    diagnosis.post_filter = outcome.status.message();
-                    return outcome.nominated_node;
-                }
-                _ => {
-                    diagnosis.post_filter = outcome.status.message();
-                    return None;
-                }
-            }
+        let attempt = Attempt { pod: &pod.info, object: &pod.object, cluster: &self.cache, now: ctx.now() };
+        let random = self.preemption.next_u64();
+        let handle = Handle { profile, attempt, state, nominator: &self.nominator, random };
+        let mut effects = Effects::default();
+        let outcome = run_post_filters(&handle, diagnosis, &mut effects)?;
+        diagnosis.post_filter = outcome.status.message();
+        self.apply(ctx, effects);
+        outcome.nominated_node
+    }
+
+    /// Does what a plugin wants done.
+    pub(super) fn apply(&mut self, ctx: &mut Ctx<'_, Timer>, effects: Effects) {
+        for object in effects.assume {
+            self.cache.objects_mut().assume(object);
         }
-        diagnosis.post_filter = reasons.join(", ");
-        nominated
+        for (kind, key) in effects.restore {
+            self.cache.objects_mut().restore(kind, &key);
+        }
+        for request in effects.requests {
+            ctx.send(request);
+        }
     }
 
     /// `handleSchedulingFailure`: back to the queue, an event, and the pod's condition.
@@ -199,7 +202,7 @@ impl Scheduler {
         };
         pod.unschedulable_plugins = unschedulable;
         pod.pending_plugins = pending;
-        self.queue.add_failed(&self.profiles, pod, &[], ctx.now());
+        self.queue.add_failed(context!(self), pod, &[], ctx.now());
     }
 
     /// Writes the condition, unless it says the same already.

@@ -1,18 +1,23 @@
 //! From a chosen node to a bound pod: assume, reserve, permit, bind, and the way back when one of them fails.
 
+use std::sync::Arc;
+
 use sim_core::api::error::ApiError;
 use sim_core::api::meta::Uid;
+use sim_core::api::object::Object;
 use sim_core::api::request::Tag;
-use sim_core::engine::component::Ctx;
+use sim_core::engine::component::{Ctx, TimerId};
 use sim_core::engine::log::EventType;
-use sim_core::time::{Span, mins};
+use sim_core::time::{Span, Time, mins};
 use smol_str::{SmolStr, format_smolstr};
 
 use super::attempt::Failure;
 use super::{Scheduler, Timer, uid};
 use crate::cache::Slot;
 use crate::cycle::CycleState;
-use crate::framework::{Attempt, Binding, Code, Permission, Point, Status, Waiting, WaitingPod, Wake};
+use crate::framework::{
+    Attempt, Binding, Code, Effects, Permission, Point, PreBound, Status, Waiting, WaitingPod, Wake,
+};
 use crate::queue::QueuedPod;
 
 /// Longest time that a Permit plugin can make a pod wait.
@@ -29,6 +34,21 @@ pub(super) struct Held {
     node: SmolStr,
     /// `None` if no plugin wants it.
     state: Option<CycleState>,
+    /// PreBind plugins that are done.
+    pre_bind_at: usize,
+    /// To the requests of the PreBind plugin that is not done.
+    answers: Vec<Option<Result<Arc<Object>, ApiError>>>,
+    /// Set while a PreBind plugin waits for objects to change.
+    waits_until: Option<TimerId>,
+}
+
+/// What a request was sent for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Sent {
+    /// To bind a pod.
+    Binding(Uid),
+    /// By a PreBind plugin, as one of several.
+    PreBind(Uid, usize),
 }
 
 impl Scheduler {
@@ -42,14 +62,26 @@ impl Scheduler {
         state: Option<CycleState>,
     ) {
         let id = uid(&pod.object);
-        if !self.cache.assume(id, pod.info.clone(), &node) {
+        if !self.cache.assume(&pod.object, pod.info.clone(), &node) {
             let message = format!("pod {id}({}) is in the cache, so can't be assumed", pod.object.meta.key);
             let nominated = Some(SmolStr::default());
             return self.failed(ctx, pod, Failure { message, rejected: false, diagnosis: None, nominated });
         }
         self.nominator.remove(id);
-        let mut held = Held { pod, gone: false, slot, node, state };
-        let status = self.reserve_and_permit(ctx, &mut held);
+        let mut held = Held {
+            pod,
+            gone: false,
+            slot,
+            node,
+            state,
+            pre_bind_at: 0,
+            answers: Vec::new(),
+            waits_until: None,
+        };
+        let mut status = self.reserve(ctx, &mut held);
+        if status.is_success() {
+            status = self.permit(ctx, &mut held);
+        }
         match status.code {
             Code::Success => self.bind(ctx, held),
             Code::Wait => {
@@ -63,18 +95,37 @@ impl Scheduler {
         }
     }
 
-    fn reserve_and_permit(&mut self, ctx: &mut Ctx<'_, Timer>, held: &mut Held) -> Status {
+    fn reserve(&mut self, ctx: &mut Ctx<'_, Timer>, held: &mut Held) -> Status {
+        let Some(state) = held.state.as_mut() else { return Status::success() };
+        for at in 0..self.profiles[held.pod.profile].at(Point::Reserve).len() {
+            let profile = &self.profiles[held.pod.profile];
+            let i = profile.at(Point::Reserve)[at];
+            let plugin = profile.plugin(i);
+            let attempt = Attempt {
+                pod: &held.pod.info,
+                object: &held.pod.object,
+                cluster: &self.cache,
+                now: ctx.now(),
+            };
+            let mut effects = Effects::default();
+            let status = plugin.reserve(state.of_mut(i), &attempt, &held.node, &mut effects);
+            let status = match status.is_success() {
+                true => status,
+                false => named("Reserve", plugin.name(), status),
+            };
+            self.apply(ctx, effects);
+            if !status.is_success() {
+                return status;
+            }
+        }
+        Status::success()
+    }
+
+    fn permit(&mut self, ctx: &mut Ctx<'_, Timer>, held: &mut Held) -> Status {
         let Some(state) = held.state.as_mut() else { return Status::success() };
         let profile = &self.profiles[held.pod.profile];
         let attempt =
             Attempt { pod: &held.pod.info, object: &held.pod.object, cluster: &self.cache, now: ctx.now() };
-        for &i in profile.at(Point::Reserve) {
-            let plugin = profile.plugin(i);
-            let status = plugin.reserve(state.of_mut(i), &attempt, &held.node);
-            if !status.is_success() {
-                return named("Reserve", plugin.name(), status);
-            }
-        }
         let mut pending = Vec::new();
         for &i in profile.at(Point::Permit) {
             let plugin = profile.plugin(i);
@@ -126,41 +177,116 @@ impl Scheduler {
         }
     }
 
-    /// PreBind and Bind plugins.
+    /// Goes on with the PreBind plugins from where it is, then binds.
     fn bind(&mut self, ctx: &mut Ctx<'_, Timer>, mut held: Held) {
+        let id = uid(&held.pod.object);
+        match self.pre_bind(ctx.now(), &mut held) {
+            PreBound::Done(status) if status.is_success() => return self.send_binding(ctx, held),
+            PreBound::Done(status) => {
+                self.give_back(ctx, &mut held, None);
+                return self.binding_failed(ctx, held, &status);
+            }
+            PreBound::Send(requests) => {
+                held.answers = vec![None; requests.len()];
+                for (at, request) in requests.into_iter().enumerate() {
+                    let tag = self.next_tag();
+                    self.bindings.insert(tag, Sent::PreBind(id, at));
+                    ctx.request(request, tag);
+                }
+            }
+            PreBound::Wait(patience) => {
+                held.waits_until = Some(ctx.set_timer(patience, Timer::PreBind { uid: id }));
+            }
+        }
+        self.held.insert(id, held);
+    }
+
+    /// Asks the PreBind plugins in turn. Anything but an unfinished one is `Done`.
+    fn pre_bind(&self, now: Time, held: &mut Held) -> PreBound {
+        let profile = &self.profiles[held.pod.profile];
+        let attempt = Attempt { pod: &held.pod.info, object: &held.pod.object, cluster: &self.cache, now };
+        let Some(state) = held.state.as_mut() else { return PreBound::Done(Status::success()) };
+        while let Some(&i) = profile.at(Point::PreBind).get(held.pre_bind_at) {
+            let plugin = profile.plugin(i);
+            let answers: Vec<_> = std::mem::take(&mut held.answers).into_iter().flatten().collect();
+            match plugin.pre_bind(state.of_mut(i), &attempt, &held.node, &answers) {
+                PreBound::Done(status) if matches!(status.code, Code::Success | Code::Skip) => {
+                    held.pre_bind_at += 1;
+                }
+                PreBound::Done(status) => return PreBound::Done(named("PreBind", plugin.name(), status)),
+                // Nothing to wait for: the plugin is asked again at once.
+                PreBound::Send(requests) if requests.is_empty() => {}
+                unfinished => return unfinished,
+            }
+        }
+        PreBound::Done(Status::success())
+    }
+
+    /// One request of a PreBind plugin was answered.
+    pub(super) fn pre_bind_answered(
+        &mut self,
+        ctx: &mut Ctx<'_, Timer>,
+        id: Uid,
+        at: usize,
+        answer: Result<Arc<Object>, ApiError>,
+    ) {
+        let Some(held) = self.held.get_mut(&id) else { return };
+        if let Some(place) = held.answers.get_mut(at) {
+            *place = Some(answer);
+        }
+        if held.answers.iter().all(Option::is_some)
+            && let Some(held) = self.held.remove(&id)
+        {
+            self.bind(ctx, held);
+        }
+    }
+
+    /// Asks a waiting PreBind plugin again.
+    pub(super) fn go_on_binding(&mut self, ctx: &mut Ctx<'_, Timer>, id: Uid) {
+        let waits = self.held.get_mut(&id).and_then(|held| held.waits_until.take());
+        if let Some(timer) = waits
+            && let Some(held) = self.held.remove(&id)
+        {
+            ctx.cancel(timer);
+            self.bind(ctx, held);
+        }
+    }
+
+    /// Some object changed that waiting PreBind plugins may wait for.
+    pub(super) fn go_on_waiting_bindings(&mut self, ctx: &mut Ctx<'_, Timer>) {
+        let waiting = self.held.iter().filter(|(_, held)| held.waits_until.is_some());
+        let ids: Vec<Uid> = waiting.map(|(id, _)| *id).collect();
+        for id in ids {
+            self.go_on_binding(ctx, id);
+        }
+    }
+
+    fn next_tag(&mut self) -> Tag {
+        self.next_tag += 1;
+        Tag(self.next_tag)
+    }
+
+    /// Asks the Bind plugins, and sends what the first says that does not skip.
+    fn send_binding(&mut self, ctx: &mut Ctx<'_, Timer>, mut held: Held) {
         let profile = &self.profiles[held.pod.profile];
         let attempt =
             Attempt { pod: &held.pod.info, object: &held.pod.object, cluster: &self.cache, now: ctx.now() };
-        let mut status = Status::success();
-        for &i in profile.at(Point::PreBind) {
-            let Some(state) = held.state.as_mut() else { break };
+        // Upstream ends in an error if every plugin skips; so does this.
+        let mut status = Status::skip();
+        for &i in profile.at(Point::Bind) {
             let plugin = profile.plugin(i);
-            status = plugin.pre_bind(state.of_mut(i), &attempt, &held.node);
-            if !status.is_success() {
-                status = named("PreBind", plugin.name(), status);
-                break;
-            }
-        }
-        if status.is_success() {
-            // Upstream ends in an error if every plugin skips; so does this.
-            status = Status::skip();
-            for &i in profile.at(Point::Bind) {
-                let plugin = profile.plugin(i);
-                match plugin.bind(&attempt, &held.node) {
-                    Binding::Skip => {}
-                    Binding::Send(request) => {
-                        self.next_tag += 1;
-                        let tag = Tag(self.next_tag);
-                        let id = uid(&held.pod.object);
-                        self.bindings.insert(tag, id);
-                        self.held.insert(id, held);
-                        ctx.request(request, tag);
-                        return;
-                    }
-                    Binding::Failed(failed) => {
-                        status = named("Bind", plugin.name(), failed);
-                        break;
-                    }
+            match plugin.bind(&attempt, &held.node) {
+                Binding::Skip => {}
+                Binding::Send(request) => {
+                    let (tag, id) = (self.next_tag(), uid(&held.pod.object));
+                    self.bindings.insert(tag, Sent::Binding(id));
+                    self.held.insert(id, held);
+                    ctx.request(request, tag);
+                    return;
+                }
+                Binding::Failed(failed) => {
+                    status = named("Bind", plugin.name(), failed);
+                    break;
                 }
             }
         }
@@ -203,6 +329,7 @@ impl Scheduler {
     /// Unreserves and forgets. The room that this makes wakes other pods; `but` not this one.
     fn give_back(&mut self, ctx: &mut Ctx<'_, Timer>, held: &mut Held, but: Option<Uid>) {
         let profile = &self.profiles[held.pod.profile];
+        let mut effects = Effects::default();
         if let Some(state) = held.state.as_mut() {
             let attempt = Attempt {
                 pod: &held.pod.info,
@@ -211,12 +338,13 @@ impl Scheduler {
                 now: ctx.now(),
             };
             for &i in profile.at(Point::Reserve).iter().rev() {
-                profile.plugin(i).unreserve(state.of_mut(i), &attempt, &held.node);
+                profile.plugin(i).unreserve(state.of_mut(i), &attempt, &held.node, &mut effects);
             }
         }
+        self.apply(ctx, effects);
         if self.cache.forget(uid(&held.pod.object)) {
             let others = |pod: &QueuedPod| Some(uid(&pod.object)) != but;
-            self.queue.move_all(&self.profiles, Wake::PodDeleted, ctx.now(), others);
+            self.queue.move_all(context!(self), Wake::PodDeleted, ctx.now(), others);
         }
     }
 

@@ -17,7 +17,7 @@ impl Scheduler {
         let object = &change.new;
         match change.kind {
             ChangeKind::Deleted => {
-                self.queue.move_all(&self.profiles, Wake::NodeDeleted, now, |_| true);
+                self.queue.move_all(context!(self), Wake::NodeDeleted, now, |_| true);
                 self.cache.remove_node(&object.meta.key.name);
             }
             _ => {
@@ -27,10 +27,19 @@ impl Scheduler {
                     Some(old) => node_wakes(old, object),
                 };
                 for wake in wakes {
-                    self.queue.move_all(&self.profiles, wake, now, |_| true);
+                    self.queue.move_all(context!(self), wake, now, |_| true);
                 }
             }
         }
+    }
+
+    /// An object that plugins look up.
+    pub(super) fn object_changed(&mut self, ctx: &mut Ctx<'_, Timer>, change: &Change) {
+        match change.kind {
+            ChangeKind::Deleted => self.cache.objects_mut().remove(change.new.kind, &change.new.meta.key),
+            _ => self.cache.objects_mut().set(change.new.clone()),
+        }
+        self.go_on_waiting_bindings(ctx);
     }
 
     pub(super) fn pod_changed(&mut self, ctx: &mut Ctx<'_, Timer>, change: &Change) {
@@ -47,23 +56,24 @@ impl Scheduler {
         match (old, new) {
             (_, Some(new)) => {
                 if old.is_some_and(|old| same_parts(old, new)) {
-                    self.queue.move_all(&self.profiles, Wake::PodUpdated, now, |_| true);
+                    self.cache.set_pod_object(new);
+                    self.queue.move_all(context!(self), Wake::PodUpdated, now, |_| true);
                     return;
                 }
                 let (Some(info), Some(pod)) = (self.classes.of(new), new.as_pod()) else { return };
                 let before = self.cache.pod(uid(new)).cloned();
-                self.cache.set_pod(uid(new), info.clone(), &pod.node_name);
+                self.cache.set_pod(new, info.clone(), &pod.node_name);
                 let wakes = match (old, before) {
                     (Some(_), Some(before)) => pod_wakes(&before, &info),
                     _ => vec![Wake::PodAdded],
                 };
                 for wake in wakes {
-                    self.queue.move_all(&self.profiles, wake, now, |_| true);
+                    self.queue.move_all(context!(self), wake, now, |_| true);
                 }
             }
             (Some(old), None) => {
                 self.cache.remove_pod(uid(old));
-                self.queue.move_all(&self.profiles, Wake::PodDeleted, now, |_| true);
+                self.queue.move_all(context!(self), Wake::PodDeleted, now, |_| true);
             }
             (None, None) => {}
         }
@@ -113,13 +123,13 @@ impl Scheduler {
         match known {
             Some((before, object)) => {
                 let wakes = own_wakes(&before, &info, &object, new);
-                self.queue.update(&self.profiles, new.clone(), info, &wakes, now);
+                self.queue.update(context!(self), new.clone(), info, &wakes, now);
             }
-            None => self.queue.add(&self.profiles, profile, new.clone(), info, now),
+            None => self.queue.add(context!(self), profile, new.clone(), info, now),
         }
         if !was.is_empty() && was != is {
             let priority = old.and_then(|o| o.as_pod()?.spec.priority).unwrap_or(0);
-            self.queue.move_all(&self.profiles, Wake::PodDeleted, now, |p| p.info.priority <= priority);
+            self.queue.move_all(context!(self), Wake::PodDeleted, now, |p| p.info.priority <= priority);
         }
     }
 
@@ -137,10 +147,10 @@ impl Scheduler {
         let nominated = old.as_pod().is_some_and(|p| !p.status.nominated_node_name.is_empty());
         if self.waiting.pods.contains_key(&uid) {
             self.waiting.reject(uid, Status::new(Code::Unschedulable, "removed"));
-            self.queue.move_all(&self.profiles, Wake::PodDeleted, now, |_| true);
+            self.queue.move_all(context!(self), Wake::PodDeleted, now, |_| true);
         } else if nominated {
             let priority = old.as_pod().and_then(|p| p.spec.priority).unwrap_or(0);
-            self.queue.move_all(&self.profiles, Wake::PodDeleted, now, |p| p.info.priority <= priority);
+            self.queue.move_all(context!(self), Wake::PodDeleted, now, |p| p.info.priority <= priority);
         }
     }
 }

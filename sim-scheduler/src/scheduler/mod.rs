@@ -6,12 +6,25 @@
 //! A cycle is one instant, at its end: the timer that starts it already includes what it costs
 //! ([`Timing::scheduling_cycle`](sim_core::engine::timing::Timing)), and decisions see the cluster as it is then.
 
+/// What the queue needs of a scheduler, beside itself.
+macro_rules! context {
+    ($scheduler:ident) => {
+        crate::queue::QueueContext {
+            profiles: &$scheduler.profiles,
+            surroundings: crate::framework::Surroundings {
+                objects: $scheduler.cache.objects(),
+                preempting: &$scheduler.preempting,
+            },
+        }
+    };
+}
+
 mod attempt;
 mod binding;
 mod changes;
 mod explain;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -30,7 +43,7 @@ use crate::framework::{Profile, ProfileError, Registry, Waiting};
 use crate::pod::Classes;
 use crate::queue::Queue;
 
-use binding::Held;
+use binding::{Held, Sent};
 pub use explain::{LastAttempt, PluginVerdict};
 
 /// Timers of the scheduler.
@@ -51,7 +64,32 @@ pub enum Timer {
         /// How long it did.
         patience: Span,
     },
+    /// A PreBind plugin wants to be asked again.
+    PreBind {
+        /// The pod.
+        uid: Uid,
+    },
 }
+
+/// Kinds beside nodes and pods that plugins look up.
+const LOOKED_UP: &[Kind] = &[
+    Kind::NAMESPACE,
+    Kind::PERSISTENT_VOLUME_CLAIM,
+    Kind::PERSISTENT_VOLUME,
+    Kind::STORAGE_CLASS,
+    Kind::CSI_NODE,
+    Kind::CSI_DRIVER,
+    Kind::CSI_STORAGE_CAPACITY,
+    Kind::VOLUME_ATTACHMENT,
+    Kind::POD_DISRUPTION_BUDGET,
+    Kind::SERVICE,
+    Kind::REPLICATION_CONTROLLER,
+    Kind::REPLICA_SET,
+    Kind::STATEFUL_SET,
+    Kind::RESOURCE_CLAIM,
+    Kind::RESOURCE_SLICE,
+    Kind::DEVICE_CLASS,
+];
 
 /// Which way cycles go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,7 +134,10 @@ pub struct Scheduler {
     waiting: Waiting,
     /// Pods between assume and the end of their binding.
     held: BTreeMap<Uid, Held>,
-    bindings: FxHashMap<Tag, Uid>,
+    bindings: FxHashMap<Tag, Sent>,
+    /// Pods whose preemption is still being carried out.
+    preempting: BTreeSet<Uid>,
+    preemption: Stream,
     next_tag: u64,
     cycle_timer: Option<TimerId>,
     backoff_timer: Option<(Time, TimerId)>,
@@ -132,6 +173,8 @@ impl Scheduler {
             waiting: Waiting::default(),
             held: BTreeMap::new(),
             bindings: FxHashMap::default(),
+            preempting: BTreeSet::new(),
+            preemption: Seed::default().stream("scheduler/preemption"),
             next_tag: 0,
             cycle_timer: None,
             backoff_timer: None,
@@ -169,6 +212,7 @@ impl Scheduler {
     /// Draws from the streams of a seed from now on.
     pub fn reseed(&mut self, seed: Seed) {
         self.cycle_cost = seed.stream("scheduler/cycle");
+        self.preemption = seed.stream("scheduler/preemption");
         self.tie_break = match self.ties {
             Ties::Random => TieBreak::Random(seed.stream("scheduler/tie-break")),
             Ties::LowestName => TieBreak::LowestName,
@@ -212,7 +256,9 @@ impl Component for Scheduler {
     }
 
     fn watches(&self) -> Vec<Watch> {
-        vec![Watch::all(Kind::NODE), Watch::all(Kind::POD)]
+        let mut watches = vec![Watch::all(Kind::NODE), Watch::all(Kind::POD)];
+        watches.extend(LOOKED_UP.iter().map(|kind| Watch::all(*kind)));
+        watches
     }
 
     fn started(&mut self, ctx: &mut Ctx<'_, Timer>) {
@@ -224,7 +270,7 @@ impl Component for Scheduler {
             match change.new.kind {
                 Kind::NODE => self.node_changed(ctx.now(), change),
                 Kind::POD => self.pod_changed(ctx, change),
-                _ => {}
+                _ => self.object_changed(ctx, change),
             }
         }
         self.act_on_decided(ctx);
@@ -241,21 +287,24 @@ impl Component for Scheduler {
             }
             Timer::BackoffFlush => {
                 self.backoff_timer = None;
-                self.queue.flush_backoff(&self.profiles, ctx.now());
+                self.queue.flush_backoff(context!(self), ctx.now());
             }
             Timer::UnschedulableFlush => {
                 self.unschedulable_timer = None;
-                self.queue.flush_unschedulable(&self.profiles, ctx.now());
+                self.queue.flush_unschedulable(context!(self), ctx.now());
             }
             Timer::PermitTimeout { uid, plugin, patience } => self.permit_timed_out(uid, plugin, patience),
+            Timer::PreBind { uid } => self.go_on_binding(ctx, uid),
         }
         self.act_on_decided(ctx);
         self.arm(ctx);
     }
 
     fn replied(&mut self, ctx: &mut Ctx<'_, Timer>, reply: Reply) {
-        if let Some(uid) = self.bindings.remove(&reply.tag) {
-            self.bound(ctx, uid, reply.result.err());
+        match self.bindings.remove(&reply.tag) {
+            Some(Sent::Binding(uid)) => self.bound(ctx, uid, reply.result.err()),
+            Some(Sent::PreBind(uid, at)) => self.pre_bind_answered(ctx, uid, at, reply.result),
+            None => {}
         }
         self.act_on_decided(ctx);
         self.arm(ctx);

@@ -9,7 +9,7 @@ use sim_core::time::{millis, secs};
 
 use super::*;
 use crate::framework::{
-    Attempt, Code, Permission, Permit, Plugin, Profile, Reserve, Status, Waiting, plugin,
+    Attempt, Code, Effects, Permission, Permit, Plugin, Profile, Reserve, Status, Waiting, plugin,
 };
 use crate::pod::PodInfo;
 use crate::testing::{node, pod};
@@ -221,12 +221,12 @@ impl Plugin for Pair {
 }
 
 impl Reserve for Pair {
-    fn reserve(&self, reserved: &mut u32, _: &Attempt<'_>, _: &str) -> Status {
+    fn reserve(&self, reserved: &mut u32, _: &Attempt<'_>, _: &str, _: &mut Effects) -> Status {
         *reserved += 1;
         Status::success()
     }
 
-    fn unreserve(&self, reserved: &mut u32, _: &Attempt<'_>, _: &str) {
+    fn unreserve(&self, reserved: &mut u32, _: &Attempt<'_>, _: &str, _: &mut Effects) {
         assert_eq!(*reserved, 1, "the state of the cycle is kept until the pod is bound");
         *reserved -= 1;
     }
