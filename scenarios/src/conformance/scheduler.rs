@@ -184,7 +184,7 @@ impl Replay {
             step.insert("preFilterNodes".into(), json!(nodes));
         }
         let refused: BTreeMap<&str, Value> =
-            diagnosis.nodes.iter().map(|(slot, status)| (self.name(*slot), status_json(status))).collect();
+            diagnosis.nodes.iter().map(|(slot, status)| (self.name(slot), status_json(status))).collect();
         step.insert("filter".into(), json!(refused));
         let mut order: Vec<usize> = (0..found.feasible.len()).collect();
         order.sort_by_key(|i| self.name(found.feasible[*i]));

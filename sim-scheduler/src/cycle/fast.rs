@@ -13,7 +13,7 @@ use super::plain::{normalized, pre_score, run_filters};
 use super::tournament::{ABSENT, Tournament};
 use super::{CycleState, Sampling, TieBreak};
 use crate::cache::{Cache, Slot};
-use crate::framework::{Attempt, Code, Diagnosis, Normalize, Point, PreFiltered, Profile, Status};
+use crate::framework::{self, Attempt, Code, Diagnosis, Normalize, Point, PreFiltered, Profile, Status};
 
 /// Answers kept over all classes: 100 bytes each, so about 200 MB at most.
 const MAX_CELLS: usize = 2_000_000;
@@ -371,10 +371,13 @@ impl ClassAnswers {
                 }
             }
         }
-        let mut diagnosis = Diagnosis::default();
-        for (status, count) in self.refusals.kinds.iter().filter(|(_, count)| *count > 0) {
+        let kinds: Vec<Status> = self.refusals.kinds.iter().map(|(status, _)| status.clone()).collect();
+        let slots = attempt.cluster.order().iter();
+        let nodes = slots.zip(&self.refusals.known).map(|(slot, known)| (*slot, known - 1)).collect();
+        let mut diagnosis =
+            Diagnosis { nodes: framework::Refusals::of(kinds, nodes), ..Diagnosis::default() };
+        for (status, _) in self.refusals.kinds.iter().filter(|(_, count)| *count > 0) {
             diagnosis.blame(status);
-            diagnosis.counted.push((status.clone(), *count));
         }
         FastOutcome::Nothing(Box::new(diagnosis))
     }

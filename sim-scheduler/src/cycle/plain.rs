@@ -106,7 +106,7 @@ impl Search<'_> {
                     &restricted
                 }
             };
-            let again = out.diagnosis.nodes.first().map(|(slot, _)| *slot);
+            let again = out.diagnosis.nodes.iter().next().map(|(slot, _)| slot);
             self.filter(state, nodes, again, out);
             out.next_start = (self.start + out.evaluated()) % cluster.order().len().max(1);
         }
@@ -184,7 +184,7 @@ impl Search<'_> {
             let slot = nodes[(self.start + i) % nodes.len()];
             let node = self.attempt.cluster.node(slot);
             if again == Some(slot) {
-                out.diagnosis.nodes.remove(0);
+                out.diagnosis.nodes.remove_first();
             }
             match filters_with_nominated_pods(self.profile, state, &self.attempt, self.nominator, node) {
                 // One more than enough ends the search; it does not count as looked at.
@@ -196,7 +196,7 @@ impl Search<'_> {
                 }
                 Some(status) => {
                     out.diagnosis.blame(&status);
-                    out.diagnosis.nodes.push((slot, status));
+                    out.diagnosis.nodes.push(slot, status);
                 }
             }
         }

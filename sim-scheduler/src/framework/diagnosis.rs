@@ -11,9 +11,7 @@ use crate::cache::Slot;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Diagnosis {
     /// Refused nodes, in the order they were looked at.
-    pub nodes: Vec<(Slot, Status)>,
-    /// Further refused nodes by number, where nobody needs them one by one.
-    pub counted: Vec<(Status, usize)>,
+    pub nodes: Refusals,
     /// Status of nodes that are not in `nodes`, if a PreFilter plugin excluded them.
     pub absent: Option<Status>,
     /// Set if PreFilter refused the pod as a whole.
@@ -25,6 +23,76 @@ pub struct Diagnosis {
     /// Plugins that wait for something outside ([`Code::Pending`]).
     pub pending_plugins: BTreeSet<SmolStr>,
 }
+
+/// Refused nodes with the reasons. What was said of many nodes is kept once.
+#[derive(Clone, Debug, Default)]
+pub struct Refusals {
+    kinds: Vec<Status>,
+    /// Nodes with the number of what was said of them.
+    nodes: Vec<(Slot, u32)>,
+}
+
+/// How many of the latest kinds are compared with a new one, so that statuses that differ by node cost no search.
+const RECENT: usize = 32;
+
+impl Refusals {
+    /// Made of parts: nodes with the number of their status.
+    pub(crate) fn of(kinds: Vec<Status>, nodes: Vec<(Slot, u32)>) -> Refusals {
+        Refusals { kinds, nodes }
+    }
+
+    /// A node was refused.
+    pub fn push(&mut self, slot: Slot, status: Status) {
+        let recent = self.kinds.len().saturating_sub(RECENT);
+        let kind = match self.kinds[recent..].iter().rposition(|known| *known == status) {
+            Some(at) => recent + at,
+            None => {
+                self.kinds.push(status);
+                self.kinds.len() - 1
+            }
+        };
+        self.nodes.push((slot, kind as u32));
+    }
+
+    /// Takes the first node out.
+    pub(crate) fn remove_first(&mut self) {
+        if !self.nodes.is_empty() {
+            self.nodes.remove(0);
+        }
+    }
+
+    /// Number of nodes.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// True if no node was refused.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// The nodes, in the order they were refused.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (Slot, &Status)> {
+        self.nodes.iter().map(|(slot, kind)| (*slot, &self.kinds[*kind as usize]))
+    }
+
+    /// What was said, with the number of nodes.
+    pub fn counts(&self) -> impl Iterator<Item = (&Status, usize)> {
+        let mut counts = vec![0_usize; self.kinds.len()];
+        for (_, kind) in &self.nodes {
+            counts[*kind as usize] += 1;
+        }
+        self.kinds.iter().zip(counts).filter(|(_, count)| *count > 0)
+    }
+}
+
+impl PartialEq for Refusals {
+    fn eq(&self, other: &Refusals) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Refusals {}
 
 impl Diagnosis {
     /// Blames the plugin of a status.
@@ -43,29 +111,18 @@ impl Diagnosis {
         }
     }
 
-    /// How many nodes were refused.
-    pub fn refused(&self) -> usize {
-        self.nodes.len() + self.counted.iter().map(|(_, count)| count).sum::<usize>()
-    }
-
-    /// The refusals, each with the number of nodes it is about.
-    pub fn refusals(&self) -> impl Iterator<Item = (&Status, usize)> {
-        let single = self.nodes.iter().map(|(_, status)| (status, 1));
-        single.chain(self.counted.iter().map(|(status, count)| (status, *count)))
-    }
-
     /// The text of `FailedScheduling`, for a cluster of so many nodes.
     pub fn message(&self, nodes: usize) -> String {
         let mut text = format!("0/{nodes} nodes are available:");
         let pre_filter = self.pre_filter.as_ref().map(Status::message).unwrap_or_default();
         if pre_filter.is_empty() {
             let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
-            for (status, count) in self.refusals() {
+            for (status, count) in self.nodes.counts() {
                 for reason in &status.reasons {
                     *reasons.entry(reason).or_default() += count;
                 }
             }
-            let absent = nodes.saturating_sub(self.refused());
+            let absent = nodes.saturating_sub(self.nodes.len());
             if absent > 0 {
                 for reason in self.absent_reasons() {
                     *reasons.entry(reason).or_default() += absent;
@@ -107,10 +164,10 @@ mod tests {
     fn reasons_are_counted_and_sorted_as_texts() {
         let mut diagnosis = Diagnosis::default();
         for slot in 0..10 {
-            diagnosis.nodes.push((slot, refused(&["x"])));
+            diagnosis.nodes.push(slot, refused(&["x"]));
         }
-        diagnosis.nodes.push((10, refused(&["y", "z"])));
-        diagnosis.nodes.push((11, refused(&["y"])));
+        diagnosis.nodes.push(10, refused(&["y", "z"]));
+        diagnosis.nodes.push(11, refused(&["y"]));
         assert_eq!(diagnosis.message(12), "0/12 nodes are available: 1 z, 10 x, 2 y.");
         diagnosis.absent = Some(refused(&["node(s) didn't satisfy plugin(s) [NodeAffinity]"]));
         assert_eq!(

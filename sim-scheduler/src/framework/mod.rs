@@ -10,7 +10,7 @@ mod status;
 mod waiting;
 mod wake;
 
-pub use diagnosis::Diagnosis;
+pub use diagnosis::{Diagnosis, Refusals};
 pub use erased::{AnyPlugin, Point, Registration, State, plugin};
 pub use event::{ActionType, ClusterEvent, EventChange, EventResource, Hint, QueueingHint};
 pub use plugin::*;

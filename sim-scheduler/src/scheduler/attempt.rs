@@ -47,7 +47,8 @@ impl Failure {
             nominated: Some(SmolStr::default()),
         };
         if failure.rejected {
-            let mut diagnosis = Diagnosis { nodes: vec![(slot, status.clone())], ..Diagnosis::default() };
+            let mut diagnosis = Diagnosis::default();
+            diagnosis.nodes.push(slot, status.clone());
             diagnosis.blame(status);
             failure.message = diagnosis.message(1);
             failure.diagnosis = Some(Box::new(diagnosis));
@@ -179,7 +180,7 @@ impl Scheduler {
     /// `handleSchedulingFailure`: back to the queue, an event, and the pod's condition.
     pub(super) fn failed(&mut self, ctx: &mut Ctx<'_, Timer>, mut pod: Box<QueuedPod>, failure: Failure) {
         let Failure { message, rejected, diagnosis, nominated } = failure;
-        let (feasible, evaluated) = (0, diagnosis.as_ref().map_or(0, |d| d.refused() as u32));
+        let (feasible, evaluated) = (0, diagnosis.as_ref().map_or(0, |d| d.nodes.len() as u32));
         ctx.record(Record::Decision {
             namespace: pod.object.meta.namespace(),
             name: pod.object.meta.name(),

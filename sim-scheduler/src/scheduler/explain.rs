@@ -38,7 +38,7 @@ pub struct LastAttempt {
 impl LastAttempt {
     pub(super) fn new(at: Time, attempt: u32, message: String, diagnosis: Option<&Diagnosis>) -> LastAttempt {
         let mut counts: BTreeMap<(SmolStr, Code, SmolStr), usize> = BTreeMap::new();
-        let nodes = diagnosis.iter().flat_map(|d| d.refusals());
+        let nodes = diagnosis.iter().flat_map(|d| d.nodes.counts());
         let whole = diagnosis.iter().filter_map(|d| d.pre_filter.as_ref()).map(|status| (status, 0));
         for (status, nodes) in nodes.chain(whole) {
             for reason in &status.reasons {
