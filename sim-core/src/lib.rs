@@ -5,7 +5,7 @@
 //! - [`api`]: objects, the store with its revisions and watches, the verbs, admission, defaulting, validation, patches, and
 //!   the wire form;
 //! - [`load`]: manifests, dumps and configuration files as typed values, with places in every error;
-//! - [`quantity`], [`selectors`], [`int_or_string`], [`names`], [`syntax`], [`helpers`]: values and pure predicates that several components share.
+//! - [`quantity`], [`duration`], [`selectors`], [`int_or_string`], [`names`], [`syntax`], [`helpers`]: values and pure predicates that several components share.
 //!
 //! Invariant: nothing here knows a scheduler, a kubelet or a controller, reads the wall clock, or does I/O.
 //!
@@ -30,6 +30,7 @@
 //! ```
 
 pub mod api;
+pub mod duration;
 pub mod engine;
 pub mod helpers;
 pub mod int_or_string;

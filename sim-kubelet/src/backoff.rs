@@ -56,46 +56,10 @@ impl Limits {
     }
 }
 
-/// A duration as Go prints it (`time.Duration.String`), for the delays that occur in messages.
-///
-/// ```
-/// use sim_core::time::{millis, secs};
-/// use sim_kubelet::backoff::go_duration;
-/// assert_eq!(go_duration(secs(160)), "2m40s");
-/// assert_eq!(go_duration(millis(1500)), "1.5s");
-/// assert_eq!(go_duration(millis(300)), "300ms");
-/// ```
-pub fn go_duration(span: Span) -> String {
-    let ns = span.0.unsigned_abs();
-    let sign = if span.0 < 0 { "-" } else { "" };
-    let fraction = |value: u64, unit: u64| {
-        let digits = format!("{:0width$}", value % unit, width = unit.ilog10() as usize);
-        match digits.trim_end_matches('0') {
-            "" => format!("{}", value / unit),
-            rest => format!("{}.{rest}", value / unit),
-        }
-    };
-    match ns {
-        0 => "0s".into(),
-        1..1_000 => format!("{sign}{ns}ns"),
-        1_000..1_000_000 => format!("{sign}{}µs", fraction(ns, 1_000)),
-        1_000_000..1_000_000_000 => format!("{sign}{}ms", fraction(ns, 1_000_000)),
-        _ => {
-            let minutes = ns / 60_000_000_000;
-            let seconds = fraction(ns % 60_000_000_000, 1_000_000_000);
-            match (minutes / 60, minutes % 60) {
-                (0, 0) => format!("{sign}{seconds}s"),
-                (0, m) => format!("{sign}{m}m{seconds}s"),
-                (h, m) => format!("{sign}{h}h{m}m{seconds}s"),
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sim_core::time::{hours, micros, millis, mins, nanos};
+    use sim_core::time::{mins, nanos};
 
     #[test]
     fn restarts_wait_ten_seconds_doubled_up_to_five_minutes() {
@@ -119,21 +83,5 @@ mod tests {
         let late = at(mins(10) + nanos(1));
         assert_eq!(limits.until(Some(&entry), late, late), None);
         assert_eq!(limits.next(Some(&entry), late, late).delay, secs(10));
-    }
-
-    #[test]
-    fn durations_print_as_go_prints_them() {
-        for (span, want) in [
-            (Span::ZERO, "0s"),
-            (nanos(7), "7ns"),
-            (micros(1) + nanos(500), "1.5µs"),
-            (millis(2) + micros(30), "2.03ms"),
-            (secs(10), "10s"),
-            (secs(80), "1m20s"),
-            (mins(5), "5m0s"),
-            (hours(2) + millis(50), "2h0m0.05s"),
-        ] {
-            assert_eq!(go_duration(span), want);
-        }
     }
 }

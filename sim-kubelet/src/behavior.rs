@@ -24,6 +24,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use sim_core::api::meta::{Labels, Meta};
+use sim_core::duration::Duration;
 use sim_core::engine::random::Seed;
 use sim_core::engine::timing::Delay;
 use sim_core::time::{Span, secs};
@@ -284,35 +285,7 @@ pub fn draw(seed: Seed, name: &str, key: &[u8], delay: Delay) -> Span {
 
 /// A Go duration, not negative: `1h15m30.5s`, `300ms`, `0`.
 pub fn parse_duration(text: &str) -> Option<Span> {
-    let mut rest = text.trim();
-    if rest == "0" {
-        return Some(Span::ZERO);
-    }
-    let mut total: i128 = 0;
-    while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, tail) = rest.split_at(end);
-        let unit_end = tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());
-        let (unit, after) = tail.split_at(unit_end);
-        let unit: i128 = match unit {
-            "ns" => 1,
-            "us" | "µs" => 1_000,
-            "ms" => 1_000_000,
-            "s" => 1_000_000_000,
-            "m" => 60_000_000_000,
-            "h" => 3_600_000_000_000,
-            _ => return None,
-        };
-        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-        if fraction.len() > 15 || whole.len() > 12 || (whole.is_empty() && fraction.is_empty()) {
-            return None;
-        }
-        let whole: i128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-        let part: i128 = if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
-        total += whole * unit + part * unit / 10i128.pow(fraction.len() as u32);
-        rest = after;
-    }
-    if text.trim().is_empty() { None } else { i64::try_from(total).ok().map(Span) }
+    text.trim().parse().ok().map(|d: Duration| d.0).filter(|span| *span >= Span::ZERO)
 }
 
 /// A duration, or a distribution of durations.

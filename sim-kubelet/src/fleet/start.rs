@@ -1,12 +1,12 @@
 //! Starting one container: back-off, image, create and start, postStart (kuberuntime_container.go: startContainer;
 //! images/image_manager.go).
 
+use sim_core::duration::Duration;
 use sim_core::engine::log::EventType;
 use sim_core::time::{Span, Time};
 use smol_str::SmolStr;
 
 use crate::actions::RuntimeState;
-use crate::backoff::go_duration;
 use crate::behavior::Run;
 use crate::plan::{Hook, PullPolicy};
 use crate::status::{ExitReason, Failure, Instance};
@@ -39,7 +39,7 @@ impl PodWorker<'_, '_> {
         let pod = format!("{}_{}({})", meta.name(), meta.namespace(), meta.uid);
         let name = &self.pod.plan().containers[container].name;
         let event = format!("Back-off restarting failed container {name} in pod {pod}");
-        let message = format!("back-off {} restarting failed container={name} pod={pod}", go_duration(delay));
+        let message = format!("back-off {} restarting failed container={name} pod={pod}", Duration(delay));
         self.event(EventType::Warning, BACK_OFF, &event);
         self.fail(container, "CrashLoopBackOff", message.into(), Some(until))
     }
@@ -115,8 +115,8 @@ impl PodWorker<'_, '_> {
         let image = self.pod.plan().containers[container].image.clone();
         match &pull.outcome {
             Ok(size) => {
-                let waited = go_duration(whole_millis(self.now() - pull.asked));
-                let spent = go_duration(whole_millis(pull.transfer));
+                let waited = Duration(whole_millis(self.now() - pull.asked));
+                let spent = Duration(whole_millis(pull.transfer));
                 let message = format!(
                     "Successfully pulled image \"{image}\" in {spent} ({waited} including waiting). \
                      Image size: {size} bytes."

@@ -6,6 +6,7 @@ use sim_core::api::error::ApiError;
 use sim_core::api::meta::Uid;
 use sim_core::api::object::Object;
 use sim_core::api::request::Tag;
+use sim_core::duration::Duration;
 use sim_core::engine::component::{Ctx, TimerId};
 use sim_core::engine::log::EventType;
 use sim_core::time::{Span, Time, mins};
@@ -155,7 +156,7 @@ impl Scheduler {
     pub(super) fn permit_timed_out(&mut self, uid: Uid, plugin: &'static str, patience: Span) {
         let waits = self.waiting.pods.get(&uid).is_some_and(|pod| pod.pending.contains(&plugin));
         if waits {
-            let patience = go_duration(patience);
+            let patience = Duration(patience);
             let text = format_smolstr!("rejected due to timeout after waiting {patience} at plugin {plugin}");
             self.waiting.reject(uid, Status::new(Code::Unschedulable, text).by(plugin));
         }
@@ -359,47 +360,10 @@ impl Scheduler {
     }
 }
 
-/// A duration as Go prints it: from a second on, minutes and seconds of longer ones are always there.
-fn go_duration(span: Span) -> String {
-    let (seconds, millis) = (span.as_secs(), span.0 / 1_000_000 % 1_000);
-    if seconds == 0 {
-        return format!("{millis}ms");
-    }
-    let (h, m, s) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    let fraction = match millis {
-        0 => String::new(),
-        _ => format!(".{millis:03}").trim_end_matches('0').to_owned(),
-    };
-    match (h, m) {
-        (0, 0) => format!("{s}{fraction}s"),
-        (0, m) => format!("{m}m{s}{fraction}s"),
-        (h, m) => format!("{h}h{m}m{s}{fraction}s"),
-    }
-}
-
 /// A status of a plugin at a point: rejections are the plugin's own, anything else is an error that names both.
 fn named(point: &str, plugin: &'static str, status: Status) -> Status {
     if status.code.is_rejected() {
         return status.by(plugin);
     }
     Status::error(format_smolstr!("running {point} plugin {plugin:?}: {status}")).by(plugin)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::go_duration;
-    use sim_core::time::{millis, secs};
-
-    #[test]
-    fn durations_in_gos_words() {
-        for (span, text) in [
-            (secs(10), "10s"),
-            (secs(60), "1m0s"),
-            (secs(3_661), "1h1m1s"),
-            (millis(1_500), "1.5s"),
-            (millis(250), "250ms"),
-        ] {
-            assert_eq!(go_duration(span), text);
-        }
-    }
 }
