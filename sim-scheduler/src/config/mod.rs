@@ -1,5 +1,7 @@
 //! `KubeSchedulerConfiguration` v1, as far as it is used here. That type is not part of `k8s-openapi`.
 
+pub mod args;
+
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -8,6 +10,9 @@ use sim_core::time::{Span, secs};
 use smol_str::SmolStr;
 
 use crate::framework::{PluginSet, Plugins, Point, Profile, ProfileError, Registry, Weighted};
+
+/// Group and version of the configuration and of arguments.
+const GROUP_VERSION: &str = "kubescheduler.config.k8s.io/v1";
 
 /// A scheduler configuration.
 ///

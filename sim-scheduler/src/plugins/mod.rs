@@ -14,24 +14,8 @@ pub mod scheduling_gates;
 mod selector;
 pub mod taint_toleration;
 
-use serde::de::DeserializeOwned;
-use serde_json::Value;
-
+use crate::config::args;
 use crate::framework::{Registry, plugin};
-
-/// Plugin arguments of some type; null and the type meta (`apiVersion`, `kind`) are allowed for.
-fn args<T: DeserializeOwned + Default>(value: &Value) -> Result<T, String> {
-    let mut value = value.clone();
-    match &mut value {
-        Value::Null => return Ok(T::default()),
-        Value::Object(fields) => {
-            fields.remove("apiVersion");
-            fields.remove("kind");
-        }
-        _ => {}
-    }
-    serde_json::from_value(value).map_err(|e| e.to_string())
-}
 
 pub(crate) fn register(registry: &mut Registry) {
     registry
@@ -44,16 +28,16 @@ pub(crate) fn register(registry: &mut Registry) {
         Ok(plugin(taint_toleration::TaintToleration).filter().score().into())
     });
     registry.register("NodeAffinity", |value| {
-        let made = node_affinity::NodeAffinity::new(&args(value)?)?;
+        let made = node_affinity::NodeAffinity::new(&args::read(value)?)?;
         Ok(plugin(made).pre_filter().filter().pre_score().score().into())
     });
     registry.register("NodePorts", |_| Ok(plugin(node_ports::NodePorts).pre_filter().filter().into()));
     registry.register("NodeResourcesFit", |value| {
-        let made = node_resources_fit::NodeResourcesFit::new(args(value)?)?;
+        let made = node_resources_fit::NodeResourcesFit::new(args::read(value)?)?;
         Ok(plugin(made).filter().score().into())
     });
     registry.register("NodeResourcesBalancedAllocation", |value| {
-        let made = node_resources_balanced_allocation::BalancedAllocation::new(args(value)?);
+        let made = node_resources_balanced_allocation::BalancedAllocation::new(args::read(value)?);
         Ok(plugin(made).pre_score().score().into())
     });
     registry

@@ -3,25 +3,17 @@
 use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::NodeAffinity as WireAffinity;
-use serde::Deserialize;
 use smol_str::SmolStr;
 
 use super::selector::{NodeSelector, Preferred};
 use crate::cache::Slot;
+use crate::config::args::NodeAffinityArgs;
 use crate::framework::{
     Attempt, Code, Filter, Fits, Normalize, Plugin, PreFilter, PreFiltered, PreScore, Reads, Score, Status,
     Unresolvable, Verdict, Wake,
 };
 use crate::node::NodeInfo;
 use crate::pod::PodInfo;
-
-/// `NodeAffinityArgs`.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
-pub struct NodeAffinityArgs {
-    /// Applied to all pods of the profile, in addition to their own.
-    pub added_affinity: Option<WireAffinity>,
-}
 
 /// The plugin.
 #[derive(Clone, Debug, Default)]

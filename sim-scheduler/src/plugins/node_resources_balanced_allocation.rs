@@ -1,22 +1,14 @@
 //! `NodeResourcesBalancedAllocation`: pods rather go where they leave the resources evenly used.
 
-use serde::Deserialize;
 use smallvec::SmallVec;
 
-use super::resource_scoring::{Asked, ResourceSpec, asked, defaulted};
+use super::resource_scoring::{Asked, asked};
 use crate::cache::Slot;
+use crate::config::args::{NodeResourcesBalancedAllocationArgs, ResourceSpec};
 use crate::float;
 use crate::framework::{Attempt, Plugin, PreScore, Reads, Score, Status};
 use crate::node::NodeInfo;
 use crate::pod::PodInfo;
-
-/// `NodeResourcesBalancedAllocationArgs`.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct BalancedAllocationArgs {
-    /// Resources that count; CPU and memory if empty. The weights have no effect, as upstream.
-    pub resources: Vec<ResourceSpec>,
-}
 
 /// The plugin.
 #[derive(Clone, Debug)]
@@ -26,8 +18,8 @@ pub struct BalancedAllocation {
 
 impl BalancedAllocation {
     /// The plugin with arguments.
-    pub fn new(args: BalancedAllocationArgs) -> BalancedAllocation {
-        BalancedAllocation { resources: defaulted(args.resources) }
+    pub fn new(args: NodeResourcesBalancedAllocationArgs) -> BalancedAllocation {
+        BalancedAllocation { resources: args.resources }
     }
 }
 
@@ -60,7 +52,7 @@ mod tests {
 
     #[test]
     fn even_use_scores_high() {
-        let plugin = BalancedAllocation::new(BalancedAllocationArgs::default());
+        let plugin = BalancedAllocation::new(NodeResourcesBalancedAllocationArgs::default());
         let node = node("n").cpu("4").memory("4Gi").info();
         for (cpu, memory, score) in [("1", "1Gi", 100), ("4", "0", 50), ("3", "1Gi", 75), ("9", "4Gi", 100)] {
             let info = pod("p").cpu(cpu).memory(memory).info();

@@ -2,81 +2,24 @@
 
 use std::collections::BTreeSet;
 
-use serde::Deserialize;
+use sim_core::api::validation::field::Errors;
 use smallvec::SmallVec;
 use smol_str::{SmolStr, format_smolstr};
 
-use super::resource_scoring::{Asked, ResourceSpec, asked, default_resources, defaulted};
+use super::resource_scoring::{Asked, asked};
+use crate::config::args::{NodeResourcesFitArgs, PluginArgs, ResourceSpec, ScoringStrategyType as Strategy};
 use crate::float::rounded_quotient;
 use crate::framework::{Code, Filter, Fits, Plugin, Reads, Score, Status, Verdict, Wake};
 use crate::node::NodeInfo;
 use crate::pod::PodInfo;
 use crate::resources::is_extended;
 
-/// `NodeResourcesFitArgs`.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
-pub struct NodeResourcesFitArgs {
-    /// Extended resources that the filter leaves alone.
-    pub ignored_resources: BTreeSet<SmolStr>,
-    /// Prefixes (before the `/`) of extended resources that the filter leaves alone.
-    pub ignored_resource_groups: BTreeSet<SmolStr>,
-    /// How nodes are rated; `LeastAllocated` over CPU and memory if absent.
-    pub scoring_strategy: Option<ScoringStrategy>,
-}
-
-/// `ScoringStrategy`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct ScoringStrategy {
-    /// Which.
-    #[serde(rename = "type")]
-    pub kind: StrategyType,
-    /// Resources that count, with weights.
-    #[serde(default)]
-    pub resources: Vec<ResourceSpec>,
-    /// Shape for `RequestedToCapacityRatio`.
-    #[serde(default)]
-    pub requested_to_capacity_ratio: Option<RequestedToCapacityRatio>,
-}
-
-/// `ScoringStrategyType`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub enum StrategyType {
-    /// Emptier is better.
-    LeastAllocated,
-    /// Fuller is better.
-    MostAllocated,
-    /// By a curve over the use in percent.
-    RequestedToCapacityRatio,
-}
-
-/// `RequestedToCapacityRatioParam`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RequestedToCapacityRatio {
-    /// Points of the curve, by rising utilization.
-    pub shape: Vec<ShapePoint>,
-}
-
-/// `UtilizationShapePoint`.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ShapePoint {
-    /// Percent, 0 to 100.
-    #[serde(default)]
-    pub utilization: i64,
-    /// 0 to 10.
-    #[serde(default)]
-    pub score: i64,
-}
-
 /// The plugin.
 #[derive(Clone, Debug)]
 pub struct NodeResourcesFit {
     ignored: BTreeSet<SmolStr>,
     ignored_groups: BTreeSet<SmolStr>,
-    strategy: StrategyType,
+    strategy: Strategy,
     resources: Vec<ResourceSpec>,
     /// The curve, with scores of 0 to 100.
     shape: Vec<(i64, i64)>,
@@ -86,31 +29,29 @@ impl NodeResourcesFit {
     /// The plugin with arguments.
     ///
     /// # Errors
-    /// A strategy by curve without points.
+    /// Arguments out of their range: unlike those of other plugins, they are checked here and not with the configuration.
     pub fn new(args: NodeResourcesFitArgs) -> Result<NodeResourcesFit, String> {
-        let strategy = args.scoring_strategy.unwrap_or_else(|| ScoringStrategy {
-            kind: StrategyType::LeastAllocated,
-            resources: default_resources(),
-            requested_to_capacity_ratio: None,
-        });
+        let mut errors = Errors::default();
+        args.validate(None, &mut errors);
+        if !errors.is_empty() {
+            return Err(errors.aggregate());
+        }
+        let strategy = args.scoring_strategy;
         let shape: Vec<(i64, i64)> = strategy
             .requested_to_capacity_ratio
             .iter()
             .flat_map(|ratio| &ratio.shape)
-            .map(|point| (point.utilization, point.score * 10))
+            .map(|point| (i64::from(point.utilization), i64::from(point.score) * 10))
             .collect();
-        if strategy.kind == StrategyType::RequestedToCapacityRatio && shape.is_empty() {
-            return Err(
-                "scoringStrategy.requestedToCapacityRatio.shape: Required value: at least one point must be \
-                        specified"
-                    .to_owned(),
-            );
+        if strategy.kind == Strategy::RequestedToCapacityRatio && shape.is_empty() {
+            // DIFFERS: kube-scheduler dies of a nil dereference when the block is missing as a whole.
+            return Err("scoringStrategy.requestedToCapacityRatio: Required value".to_owned());
         }
         Ok(NodeResourcesFit {
-            ignored: args.ignored_resources,
-            ignored_groups: args.ignored_resource_groups,
+            ignored: args.ignored_resources.into_iter().collect(),
+            ignored_groups: args.ignored_resource_groups.into_iter().collect(),
             strategy: strategy.kind,
-            resources: defaulted(strategy.resources),
+            resources: strategy.resources,
             shape,
         })
     }
@@ -194,11 +135,12 @@ impl Score for NodeResourcesFit {
             if allocatable == 0 {
                 continue;
             }
-            let score = match self.strategy {
-                StrategyType::LeastAllocated if requested > allocatable => 0,
-                StrategyType::LeastAllocated => (allocatable - requested).wrapping_mul(100) / allocatable,
-                StrategyType::MostAllocated => requested.min(allocatable).wrapping_mul(100) / allocatable,
-                StrategyType::RequestedToCapacityRatio => {
+            let score = match &self.strategy {
+                Strategy::LeastAllocated if requested > allocatable => 0,
+                Strategy::LeastAllocated => (allocatable - requested).wrapping_mul(100) / allocatable,
+                Strategy::MostAllocated => requested.min(allocatable).wrapping_mul(100) / allocatable,
+                Strategy::Other(_) => continue,
+                Strategy::RequestedToCapacityRatio => {
                     let percent =
                         if requested > allocatable { 100 } else { requested.wrapping_mul(100) / allocatable };
                     match broken_line(&self.shape, percent) {
@@ -210,9 +152,9 @@ impl Score for NodeResourcesFit {
             sum = sum.wrapping_add(score.wrapping_mul(resource.weight));
             weights = weights.wrapping_add(resource.weight);
         }
-        match (weights, self.strategy) {
+        match (weights, &self.strategy) {
             (0, _) => 0,
-            (_, StrategyType::RequestedToCapacityRatio) => rounded_quotient(sum, weights),
+            (_, Strategy::RequestedToCapacityRatio) => rounded_quotient(sum, weights),
             _ => sum.wrapping_div(weights),
         }
     }
@@ -236,13 +178,14 @@ fn broken_line(shape: &[(i64, i64)], at: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::args;
     use crate::testing::{node, pod};
     use serde_json::json;
     use sim_core::api::meta::Uid;
     use std::sync::Arc;
 
     fn plugin(args: serde_json::Value) -> NodeResourcesFit {
-        NodeResourcesFit::new(serde_json::from_value(args).expect("arguments")).expect("a plugin")
+        NodeResourcesFit::new(args::read(&args).expect("arguments")).expect("a plugin")
     }
 
     #[test]
@@ -295,13 +238,25 @@ mod tests {
             let fit = plugin(json!({"scoringStrategy": strategy}));
             assert_eq!(fit.score(&fit.pre_filter(&info), &info, &node), score, "{strategy}");
         }
-        assert!(
-            NodeResourcesFit::new(NodeResourcesFitArgs {
-                scoring_strategy: serde_json::from_value(json!({"type": "RequestedToCapacityRatio"})).ok(),
-                ..NodeResourcesFitArgs::default()
-            })
-            .is_err()
-        );
+    }
+
+    #[test]
+    fn arguments_out_of_range() {
+        for (args, text) in [
+            (
+                json!({"scoringStrategy": {"type": "Best"}, "ignoredResourceGroups": ["a/b"]}),
+                "[ignoredResourceGroups[0]: Invalid value: \"a/b\": resource group name can't contain '/', \
+                 scoringStrategy.type: Unsupported value: \"Best\": supported values: \"LeastAllocated\", \
+                 \"MostAllocated\", \"RequestedToCapacityRatio\"]",
+            ),
+            (
+                json!({"scoringStrategy": {"type": "RequestedToCapacityRatio"}}),
+                "scoringStrategy.requestedToCapacityRatio: Required value",
+            ),
+        ] {
+            let args = args::read(&args).expect("arguments");
+            assert_eq!(NodeResourcesFit::new(args).expect_err("must be refused"), text);
+        }
     }
 
     #[test]

@@ -1,41 +1,12 @@
 //! What the two resource plugins share: how much of a resource is there, and how much is asked for
 //! (`resource_allocation.go`).
 
-use serde::Deserialize;
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
+use crate::config::args::ResourceSpec;
 use crate::node::NodeInfo;
 use crate::resources::{Resources, is_scalar};
-
-/// A resource that counts, with its weight.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ResourceSpec {
-    /// Name of the resource.
-    pub name: SmolStr,
-    /// Weight; 0 means 1.
-    #[serde(default)]
-    pub weight: i64,
-}
-
-/// CPU and memory, each with weight 1.
-pub(super) fn default_resources() -> Vec<ResourceSpec> {
-    ["cpu", "memory"].map(|name| ResourceSpec { name: SmolStr::new_static(name), weight: 1 }).into()
-}
-
-/// Fills in defaults.
-pub(super) fn defaulted(mut specs: Vec<ResourceSpec>) -> Vec<ResourceSpec> {
-    if specs.is_empty() {
-        return default_resources();
-    }
-    for spec in &mut specs {
-        if spec.weight == 0 {
-            spec.weight = 1;
-        }
-    }
-    specs
-}
 
 /// A resource, told apart once.
 #[derive(Clone, Debug, PartialEq, Eq)]
