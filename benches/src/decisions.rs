@@ -34,13 +34,14 @@ pub fn pods(count: usize, classes: usize) -> Vec<Arc<Object>> {
 pub fn decide_fast(nodes: &[Object], pods: &[Arc<Object>], sampling: Sampling) -> usize {
     let (profile, mut cache, mut classes) = world(nodes);
     let mut fast = FastCycles::default();
+    let nobody = Nominator::default();
     let mut ties = TieBreak::Random(Seed(1).stream("scheduler/tie-break"));
     let (mut start, mut placed) = (0, 0);
     for pod in pods {
         let Some(info) = classes.of(pod) else { continue };
         cache.refresh();
         let attempt = Attempt { pod: &info, object: pod, cluster: &cache, now: Time::ZERO };
-        let outcome = fast.choose((0, &profile), &attempt, sampling, start, &mut ties);
+        let outcome = fast.choose((0, &profile), &attempt, &nobody, (sampling, start), &mut ties);
         if let FastOutcome::Chosen { slot, next_start, .. } = outcome {
             start = next_start;
             let node = cache.node(slot).name.clone();

@@ -53,6 +53,7 @@ pub mod config;
 pub mod cycle;
 mod float;
 pub mod framework;
+pub mod mask;
 pub mod node;
 pub mod plugins;
 pub mod pod;

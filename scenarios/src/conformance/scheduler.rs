@@ -134,7 +134,13 @@ impl Replay {
         let chosen = found.best.iter().copied().min_by_key(|slot| self.cache.node(*slot).name.clone());
         let plain_pod = object.as_pod().is_none_or(|p| p.status.nominated_node_name.is_empty());
         if self.nominator.is_empty() && plain_pod && found.error.is_none() {
-            let fast = self.fast.choose((0, &self.profile), &attempt, self.sampling, self.start, ties);
+            let fast = self.fast.choose(
+                (0, &self.profile),
+                &attempt,
+                &self.nominator,
+                (self.sampling, self.start),
+                ties,
+            );
             self.check_fast(&fast, &found, chosen)?;
         }
         let step = self.step(&found, chosen);

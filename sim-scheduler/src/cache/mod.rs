@@ -59,7 +59,21 @@ pub struct Cache {
     order_version: u64,
     changes: Vec<Slot>,
     changes_base: u64,
+    moves: Vec<PodMove>,
+    moves_base: u64,
+    shape_version: u64,
     objects: Objects,
+}
+
+/// A pod came to a node, or left it.
+#[derive(Clone, Debug)]
+pub struct PodMove {
+    /// The node.
+    pub slot: Slot,
+    /// The pod's class.
+    pub info: Arc<PodInfo>,
+    /// True if it came.
+    pub arrived: bool,
 }
 
 impl Cache {
@@ -94,6 +108,18 @@ impl Cache {
         let end = self.changes_base + self.changes.len() as u64;
         let slots = mark.checked_sub(self.changes_base).and_then(|from| self.changes.get(from as usize..));
         (slots, end)
+    }
+
+    /// Pods that came and went since a mark, oldest first, and the new mark. `None` if the mark is too old.
+    pub fn moves_since(&self, mark: u64) -> (Option<&[PodMove]>, u64) {
+        let end = self.moves_base + self.moves.len() as u64;
+        let moves = mark.checked_sub(self.moves_base).and_then(|from| self.moves.get(from as usize..));
+        (moves, end)
+    }
+
+    /// Rises whenever nodes join or leave, or change labels, taints or cordon.
+    pub fn shape_version(&self) -> u64 {
+        self.shape_version
     }
 
     fn entry_of(&mut self, name: &SmolStr) -> Slot {
@@ -131,6 +157,12 @@ impl Cache {
             self.tree.remove(&entry.zone, slot);
             self.tree.add(&zone, slot);
         }
+        let same_shape = entry.present
+            && entry.info.labels == object.meta.labels
+            && object.as_node().is_some_and(|node| {
+                Arc::ptr_eq(&node.spec, &entry.info.spec) || node.spec == entry.info.spec
+            });
+        self.shape_version += u64::from(!same_shape);
         entry.present = true;
         entry.zone = zone;
         entry.info.set_object(object);
@@ -146,6 +178,7 @@ impl Cache {
             return;
         }
         entry.present = false;
+        self.shape_version += 1;
         self.tree.remove(&entry.zone, slot);
         self.images.clear(slot, &mut entry.info.images);
         self.touch(slot);
@@ -156,6 +189,7 @@ impl Cache {
         let slot = self.entry_of(node);
         let uid = object.meta.uid;
         self.entries[slot as usize].info.add_pod(uid, info.clone());
+        self.moves.push(PodMove { slot, info: info.clone(), arrived: true });
         self.pods.insert(uid, PodState { slot, info, object, assumed });
         self.touch(slot);
     }
@@ -163,6 +197,7 @@ impl Cache {
     fn displace(&mut self, uid: Uid) -> Option<PodState> {
         let state = self.pods.remove(&uid)?;
         self.entries[state.slot as usize].info.remove_pod(uid);
+        self.moves.push(PodMove { slot: state.slot, info: state.info.clone(), arrived: false });
         self.touch(state.slot);
         Some(state)
     }
@@ -267,6 +302,11 @@ impl Cache {
             let drop = self.changes.len() - keep;
             self.changes.drain(..drop);
             self.changes_base += drop as u64;
+        }
+        if self.moves.len() > 2 * keep {
+            let drop = self.moves.len() - keep;
+            self.moves.drain(..drop);
+            self.moves_base += drop as u64;
         }
     }
 

@@ -7,7 +7,6 @@
 mod fast;
 mod plain;
 mod post_filter;
-mod tournament;
 
 use rustc_hash::FxHashMap;
 use sim_core::api::meta::Uid;
@@ -162,6 +161,12 @@ impl Nominator {
     /// True if nobody was promised anything.
     pub fn is_empty(&self) -> bool {
         self.by_pod.is_empty()
+    }
+
+    /// Nodes that other pods of at least some priority were promised, in no order.
+    pub(crate) fn nodes_of_others(&self, own: Uid, priority: i32) -> impl Iterator<Item = &str> {
+        let weighs = move |pods: &[NodePod]| pods.iter().any(|p| p.uid != own && p.info.priority >= priority);
+        self.by_node.iter().filter(move |(_, pods)| weighs(pods)).map(|(node, _)| node.as_str())
     }
 
     /// The node that a pod was promised.

@@ -101,8 +101,9 @@ impl Search<'_> {
                 None => cluster.order(),
                 Some(names) => {
                     // DIFFERS: upstream walks the set of names in random order; here it is the order of the cache.
-                    let in_set = |slot: &Slot| names.contains(&cluster.node(*slot).name);
-                    restricted = cluster.order().iter().copied().filter(in_set).collect();
+                    let mut slots: Vec<Slot> = names.iter().filter_map(|name| cluster.slot(name)).collect();
+                    slots.sort_unstable_by_key(|slot| cluster.position(*slot));
+                    restricted = slots;
                     &restricted
                 }
             };

@@ -15,10 +15,32 @@ use crate::testing::{node, pod};
 /// One change of a random cluster.
 #[derive(Clone, Debug)]
 enum Step {
-    SetNode { name: u8, cpu: u8, memory: u8, pods: u8, taints: u8, labels: u8, image: u8, cordoned: bool },
+    SetNode {
+        name: u8,
+        cpu: u8,
+        memory: u8,
+        pods: u8,
+        taints: u8,
+        labels: u8,
+        image: u8,
+        cordoned: bool,
+    },
     RemoveNode(u8),
     RemovePod(u8),
-    Place { class: u8, sampled: bool },
+    /// A pod of a class and priority is promised a node.
+    Promise {
+        class: u8,
+        priority: u8,
+        name: u8,
+    },
+    /// The oldest promise is taken back.
+    TakeBack,
+    Place {
+        class: u8,
+        priority: u8,
+        sampled: bool,
+        promised: Option<u8>,
+    },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -33,11 +55,21 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         image,
         cordoned,
     });
-    let place = (0_u8..8, any::<bool>()).prop_map(|(class, sampled)| Step::Place { class, sampled });
+    let place = (0_u8..8, 0_u8..3, any::<bool>(), prop::option::weighted(0.1, 0_u8..12));
+    let place = place.prop_map(|(class, priority, sampled, promised)| Step::Place {
+        class,
+        priority,
+        sampled,
+        promised,
+    });
+    let promise = (0_u8..8, 0_u8..3, 0_u8..12);
+    let promise = promise.prop_map(|(class, priority, name)| Step::Promise { class, priority, name });
     let step = prop_oneof![
         3 => set,
         1 => (0_u8..12).prop_map(Step::RemoveNode),
         2 => any::<u8>().prop_map(Step::RemovePod),
+        1 => promise,
+        1 => Just(Step::TakeBack),
         8 => place,
     ];
     prop::collection::vec(step, 1..120)
@@ -66,7 +98,7 @@ fn random_node(step: &Step) -> Object {
     built.build()
 }
 
-fn class_of(class: u8, name: &str) -> Object {
+fn class_of(class: u8, priority: u8, name: &str) -> Object {
     let prefer = json!({"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [
         {"weight": 7, "preference": {"matchExpressions": [{"key": "disk", "operator": "In", "values": ["ssd"]}]}},
         {"weight": 3, "preference": {"matchExpressions": [{"key": "disk", "operator": "Exists"}]}}]}});
@@ -74,7 +106,7 @@ fn class_of(class: u8, name: &str) -> Object {
         {"weight": 7, "preference": {"matchExpressions": [{"key": "disk", "operator": "Gt", "values": ["x"]}]}}]}});
     let named = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
         {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n1"]}]}]}}});
-    let pod = pod(name);
+    let pod = pod(name).with("priority", json!(priority));
     match class {
         0 => pod,
         1 => pod.cpu("500m").memory("512Mi"),
@@ -109,7 +141,8 @@ fn replay(steps: &[Step], profile: &Profile, ties: &TieBreak, wild: bool) -> Res
     let mut cache = Cache::default();
     let mut classes = Classes::default();
     let mut fast = FastCycles::default();
-    let nobody = Nominator::default();
+    let mut nominator = Nominator::default();
+    let mut promises = std::collections::VecDeque::new();
     let (mut fast_ties, mut plain_ties) = (ties.clone(), ties.clone());
     let (mut start, mut decisions) = (0, 0);
     let mut placed: Vec<Uid> = Vec::new();
@@ -122,18 +155,34 @@ fn replay(steps: &[Step], profile: &Profile, ties: &TieBreak, wild: bool) -> Res
                 let uid = placed.swap_remove(usize::from(*at) % placed.len());
                 cache.remove_pod(uid);
             }
-            Step::Place { class, sampled } => {
+            Step::Promise { class, priority, name } => {
+                let object = class_of(*class, *priority, &format!("promised{i}"));
+                let info = classes.of(&object).expect("a pod");
+                nominator.nominate(object.meta.uid, &info, &format!("n{name}"));
+                promises.push_back(object.meta.uid);
+            }
+            Step::TakeBack => {
+                if let Some(uid) = promises.pop_front() {
+                    nominator.remove(uid);
+                }
+            }
+            Step::Place { class, priority, sampled, promised } => {
                 cache.refresh();
                 if cache.order().is_empty() {
                     continue;
                 }
-                let object = class_of(*class, &format!("p{i}"));
+                let mut object = class_of(*class, *priority, &format!("p{i}"));
+                if let (Some(name), Body::Pod(body)) = (promised, &mut object.body) {
+                    std::sync::Arc::make_mut(&mut body.status).nominated_node_name =
+                        format!("n{name}").into();
+                }
                 let info = classes.of(&object).expect("a pod");
                 let attempt = Attempt { pod: &info, object: &object, cluster: &cache, now: Time::ZERO };
                 // Windows of few nodes stand in for what upstream does from 100 nodes on.
                 let sampling = if *sampled { Sampling::Window(3) } else { Sampling::All };
-                let (plain, _) = evaluate(profile, attempt, &nobody, sampling, start);
-                let outcome = fast.choose((0, profile), &attempt, sampling, start, &mut fast_ties);
+                let (plain, _) = evaluate(profile, attempt, &nominator, sampling, start);
+                let outcome =
+                    fast.choose((0, profile), &attempt, &nominator, (sampling, start), &mut fast_ties);
                 decisions += 1;
                 let chosen = match (&plain.error, plain.best.is_empty(), &outcome) {
                     (None, false, FastOutcome::Unsure) => {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use sim_core::api::error::ApiError;
 use sim_core::api::object::Object;
 
+use super::columns::{AnyColumns, Columns};
 use super::diagnosis::Diagnosis;
 use super::event::{ClusterEvent, EventChange, Hint, QueueingHint};
 use super::plugin::*;
@@ -17,6 +18,7 @@ use super::status::{Status, Verdict};
 use super::waiting::Waiting;
 use super::wake::WakeSet;
 use crate::cache::{Cache, Objects, Slot};
+use crate::mask::Mask;
 use crate::node::{NodeInfo, NodePod};
 use crate::pod::PodInfo;
 use crate::queue::QueuedPod;
@@ -98,12 +100,16 @@ pub trait AnyPlugin: Send + Sync {
     fn queue_key(&self, pod: &QueuedPod) -> SortKey;
     /// What it registers with its queueing hints; `None` if it has none.
     fn events(&self) -> Option<Vec<ClusterEvent>>;
+    /// Its answers about all nodes at once, if it gives such.
+    fn columns(&self) -> Option<&dyn AnyColumns>;
     fn hint(&self, pod: &PodInfo, object: &Object, change: &EventChange<'_>, objects: &Objects) -> Hint;
     fn pre_enqueue(&self, pod: &Object, surroundings: Surroundings<'_>) -> Verdict;
     fn pre_filter(&self, state: &mut State, attempt: &Attempt<'_>) -> PreFiltered;
     fn filter(&self, state: &State, pod: &PodInfo, node: &NodeInfo) -> Verdict;
-    /// Clears the positions in `mask` whose nodes are refused. `slots` is parallel to `mask`.
-    fn filter_all(&self, state: &State, pod: &PodInfo, cluster: &Cache, slots: &[Slot], mask: &mut [bool]);
+    /// The same as a yes or no.
+    fn fits(&self, state: &State, pod: &PodInfo, node: &NodeInfo) -> bool;
+    /// Takes positions out of `mask` whose nodes are refused. `slots` has the node of each position.
+    fn filter_all(&self, state: &State, pod: &PodInfo, cluster: &Cache, slots: &[Slot], mask: &mut Mask);
     /// False if its state does not depend on pods: then the next two do nothing.
     fn follows_pods(&self) -> bool;
     fn add_pod(&self, state: &mut State, attempt: &Attempt<'_>, added: &NodePod, node: &NodeInfo);
@@ -133,7 +139,7 @@ pub trait AnyPlugin: Send + Sync {
     fn post_bind(&self, state: &mut State, attempt: &Attempt<'_>, node: &str);
 }
 
-type FilterAll<P> = fn(&P, &<P as Plugin>::Cycle, &PodInfo, &Cache, &[Slot], &mut [bool]);
+type FilterAll<P> = fn(&P, &<P as Plugin>::Cycle, &PodInfo, &Cache, &[Slot], &mut Mask);
 type ScoreAll<P> = fn(&P, &<P as Plugin>::Cycle, &PodInfo, &Cache, &[Slot], &mut [i64]);
 type PermitFn<P> = fn(&P, &mut <P as Plugin>::Cycle, &Attempt<'_>, &str, &mut Waiting) -> Permission;
 type NodeStep<P, R> = fn(&P, &mut <P as Plugin>::Cycle, &Attempt<'_>, &str) -> R;
@@ -144,7 +150,8 @@ type Answers<'a> = &'a [Result<Arc<Object>, ApiError>];
 /// A plugin and the extension points it takes part in.
 #[expect(clippy::type_complexity, reason = "a table of functions reads best with their types in place")]
 pub struct Registration<P: Plugin> {
-    plugin: P,
+    plugin: Arc<P>,
+    columns: Option<Box<dyn AnyColumns>>,
     points: BTreeSet<Point>,
     queue_key: Option<fn(&P, &QueuedPod) -> SortKey>,
     events: Option<fn(&P) -> Vec<ClusterEvent>>,
@@ -152,6 +159,7 @@ pub struct Registration<P: Plugin> {
     pre_enqueue: Option<fn(&P, &Object, Surroundings<'_>) -> Verdict>,
     check: Option<fn(&P, &mut P::Cycle, &Attempt<'_>) -> PreFiltered>,
     filter: Option<fn(&P, &P::Cycle, &PodInfo, &NodeInfo) -> Verdict>,
+    fits: Option<fn(&P, &P::Cycle, &PodInfo, &NodeInfo) -> bool>,
     filter_all: Option<FilterAll<P>>,
     add_pod: Option<PodStep<P>>,
     remove_pod: Option<PodStep<P>>,
@@ -172,7 +180,8 @@ pub struct Registration<P: Plugin> {
 /// `plugin(Headroom { percent: 20 }).filter()` (the crate's front page has the whole of it).
 pub fn plugin<P: Plugin>(plugin: P) -> Registration<P> {
     Registration {
-        plugin,
+        plugin: Arc::new(plugin),
+        columns: None,
         points: BTreeSet::new(),
         queue_key: None,
         events: None,
@@ -180,6 +189,7 @@ pub fn plugin<P: Plugin>(plugin: P) -> Registration<P> {
         pre_enqueue: None,
         check: None,
         filter: None,
+        fits: None,
         filter_all: None,
         add_pod: None,
         remove_pod: None,
@@ -203,11 +213,9 @@ fn filter_all<P: Filter>(
     pod: &PodInfo,
     cluster: &Cache,
     slots: &[Slot],
-    mask: &mut [bool],
+    mask: &mut Mask,
 ) {
-    for (slot, fits) in slots.iter().zip(mask) {
-        *fits = *fits && plugin.fits(cycle, pod, cluster.node(*slot));
-    }
+    mask.retain(|at| plugin.fits(cycle, pod, cluster.node(slots[at])));
 }
 
 fn score_all<P: Score>(
@@ -245,6 +253,7 @@ impl<P: Plugin> Registration<P> {
     point!(/// It refuses nodes.
     filter, Filter: Filter, |self| {
         self.filter = Some(P::filter);
+        self.fits = Some(P::fits);
         self.filter_all = Some(filter_all::<P>);
     });
     point!(/// It helps pods that fit nowhere.
@@ -289,6 +298,16 @@ impl<P: Plugin> Registration<P> {
     {
         self.add_pod = Some(P::add_pod);
         self.remove_pod = Some(P::remove_pod);
+        self
+    }
+
+    /// It keeps counts for the fast way through a cycle.
+    #[must_use]
+    pub fn columns(mut self) -> Self
+    where
+        P: Columns,
+    {
+        self.columns = Some(Box::new(self.plugin.clone()));
         self
     }
 
@@ -355,6 +374,10 @@ impl<P: Plugin> AnyPlugin for Registration<P> {
         self.events.map(|events| events(&self.plugin))
     }
 
+    fn columns(&self) -> Option<&dyn AnyColumns> {
+        self.columns.as_deref()
+    }
+
     fn hint(&self, pod: &PodInfo, object: &Object, change: &EventChange<'_>, objects: &Objects) -> Hint {
         self.hint.map_or(Hint::Queue, |hint| hint(&self.plugin, pod, object, change, objects))
     }
@@ -371,7 +394,11 @@ impl<P: Plugin> AnyPlugin for Registration<P> {
         self.filter.expect(ABSENT)(&self.plugin, self.cycle(state), pod, node)
     }
 
-    fn filter_all(&self, state: &State, pod: &PodInfo, cluster: &Cache, slots: &[Slot], mask: &mut [bool]) {
+    fn fits(&self, state: &State, pod: &PodInfo, node: &NodeInfo) -> bool {
+        self.fits.expect(ABSENT)(&self.plugin, self.cycle(state), pod, node)
+    }
+
+    fn filter_all(&self, state: &State, pod: &PodInfo, cluster: &Cache, slots: &[Slot], mask: &mut Mask) {
         self.filter_all.expect(ABSENT)(&self.plugin, self.cycle(state), pod, cluster, slots, mask);
     }
 

@@ -1,5 +1,6 @@
 //! The scheduling framework: extension points, statuses, profiles (`pkg/scheduler/framework`).
 
+mod columns;
 mod diagnosis;
 mod erased;
 mod event;
@@ -10,6 +11,7 @@ mod status;
 mod waiting;
 mod wake;
 
+pub use columns::{AnyColumns, Columns, Kept};
 pub use diagnosis::{Diagnosis, Refusals};
 pub use erased::{AnyPlugin, Point, Registration, State, plugin};
 pub use event::{ActionType, ClusterEvent, EventChange, EventResource, Hint, QueueingHint};

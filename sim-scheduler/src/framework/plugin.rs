@@ -29,6 +29,9 @@ pub enum Reads {
     /// Only the pod's class, the one node that is asked about, and the number of nodes. Answers are then kept per class
     /// and node until the node changes. Such a filter returns no errors: what does not fit is refused.
     NodeLocal,
+    /// As above for pods that its PreFilter and PreScore skip, which must depend on the pod's class only; anything for
+    /// others.
+    NodeLocalOrSkipped,
     /// Anything.
     Cluster,
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use smol_str::SmolStr;
 
 use super::erased::{AnyPlugin, Point, Registration};
-use super::plugin::{Plugin, Reads};
+use super::plugin::Plugin;
 use super::registry::Registry;
 use super::wake::WakeSet;
 
@@ -271,11 +271,6 @@ impl Profile {
     /// What wakes pods that a plugin refused.
     pub fn wakes(&self, plugin: &str) -> WakeSet {
         self.wakes.get(plugin).copied().unwrap_or_default()
-    }
-
-    /// True if the answers of these plugins may be kept per class and node.
-    pub(crate) fn is_node_local(&self, index: usize) -> bool {
-        self.plugins[index].reads() == Reads::NodeLocal
     }
 }
 

@@ -12,7 +12,7 @@ use smol_str::{SmolStr, format_smolstr};
 use super::{Engine, LastAttempt, Scheduler, Timer};
 use crate::cache::Slot;
 use crate::cycle::{CycleState, FastOutcome, evaluate, run_post_filters};
-use crate::framework::{Attempt, Diagnosis, Effects, Handle, Point, Profile, Status};
+use crate::framework::{Attempt, Diagnosis, Effects, Handle, Point, Status};
 use crate::queue::QueuedPod;
 
 /// Longest note of an Event.
@@ -110,21 +110,21 @@ impl Scheduler {
     fn find(&mut self, now: Time, pod: &QueuedPod) -> Found {
         let profile = &self.profiles[pod.profile];
         let attempt = Attempt { pod: &pod.info, object: &pod.object, cluster: &self.cache, now };
-        let promised = pod.object.as_pod().is_some_and(|p| !p.status.nominated_node_name.is_empty());
-        if self.engine == Engine::Fast && self.nominator.is_empty() && !promised {
-            let key = (pod.profile, profile);
-            let outcome = self.fast.choose(key, &attempt, self.sampling, self.start, &mut self.tie_break);
-            match outcome {
+        if self.engine == Engine::Fast {
+            let (key, search) = ((pod.profile, profile), (self.sampling, self.start));
+            match self.fast.choose(key, &attempt, &self.nominator, search, &mut self.tie_break) {
                 FastOutcome::Chosen { slot, score, feasible, evaluated, next_start } => {
                     self.start = next_start;
-                    let state = needs_state(profile).then(|| CycleState::new(profile, &pod.info));
+                    let state = self.fast.state_after_choice(pod.profile, pod.info.class);
                     return Found::Node { slot, score, feasible, evaluated, state };
                 }
-                // PostFilter plugins want to know about every node.
-                FastOutcome::Nothing(diagnosis) if profile.at(Point::PostFilter).is_empty() => {
-                    return Found::Nothing(diagnosis, None);
+                FastOutcome::Nothing(diagnosis) => {
+                    let state = self.fast.state_after_refusal(pod.profile, pod.info.class);
+                    if state.is_some() || profile.at(Point::PostFilter).is_empty() {
+                        return Found::Nothing(diagnosis, state);
+                    }
                 }
-                FastOutcome::Nothing(_) | FastOutcome::Unsure => {}
+                FastOutcome::Unsure => {}
             }
         }
         let (found, state) = evaluate(profile, attempt, &self.nominator, self.sampling, self.start);
@@ -238,12 +238,6 @@ impl Scheduler {
             PodStatusPatch { conditions, nominated_node_name: nominated, ..PodStatusPatch::default() };
         ctx.send(Request::PatchPodStatus { key: meta.key.clone(), uid: meta.uid, patch: Box::new(patch) });
     }
-}
-
-/// True if a plugin wants its state after the choice of a node. Plugins that went the fast way get a fresh one.
-fn needs_state(profile: &Profile) -> bool {
-    let points = [Point::Reserve, Point::Permit, Point::PreBind, Point::PostBind];
-    points.iter().any(|point| !profile.at(*point).is_empty())
 }
 
 /// `truncateMessage`.

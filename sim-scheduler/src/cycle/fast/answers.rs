@@ -1,0 +1,315 @@
+//! The answers kept for one class, by position in the order of the cache.
+
+use std::collections::BTreeMap;
+
+use super::column::Column;
+use super::refusals::KnownRefusals;
+use super::tournament::{ABSENT, Tournament};
+use crate::cache::Slot;
+use crate::cycle::CycleState;
+use crate::cycle::plain::{normalized, pre_score};
+use crate::framework::{Attempt, Normalize, Point, PreFiltered, Profile, Reads, Status};
+use crate::mask::Mask;
+
+/// A score plugin whose scores depend on the highest among the feasible nodes.
+pub(super) struct Relative {
+    pub(super) plugin: usize,
+    pub(super) reverse: bool,
+    pub(super) raw: Vec<i64>,
+    /// How many feasible nodes have which raw score.
+    counts: BTreeMap<i64, u32>,
+    max: i64,
+}
+
+/// Answers for one class.
+pub(super) struct ClassAnswers {
+    pub(super) used: u64,
+    order_version: u64,
+    mark: u64,
+    /// State after PreFilter and PreScore; the same for all pods of the class.
+    pub(super) state: CycleState,
+    pub(super) pre_score: Result<(), Status>,
+    /// What the node-local filters say.
+    pub(super) fits: Mask,
+    pub(super) feasible: usize,
+    /// Weighted sum of the scores that stand by themselves.
+    pub(super) absolute: Vec<i64>,
+    pub(super) relative: Vec<Relative>,
+    /// Nodes with a score out of range: the plain way reports it.
+    pub(super) invalid: Mask,
+    pub(super) invalid_count: usize,
+    /// Totals of the feasible nodes, as far as no column has a say.
+    pub(super) tree: Tournament,
+    pub(super) refusals: KnownRefusals,
+    pub(super) columns: Vec<Column>,
+    /// True if a score plugin has a say that is not node-local.
+    slow: bool,
+    /// True if some plugin wants its state after the choice of a node.
+    pub(super) needs_state: bool,
+}
+
+impl ClassAnswers {
+    /// `None` if the profile or the class cannot go the fast way.
+    pub(super) fn new(profile: &Profile, attempt: &Attempt<'_>) -> Option<ClassAnswers> {
+        let mut state = CycleState::new(profile, attempt.pod);
+        let mut columns = Vec::new();
+        for i in 0..profile.len() {
+            if profile.plugin(i).columns().is_some() && takes_part(profile, i) {
+                columns.push(Column::new(profile, i, attempt)?);
+                state.skip_filter[i] = true;
+            }
+        }
+        for &i in profile.at(Point::PreFilter) {
+            if columns.iter().any(|column| column.plugin == i) {
+                continue;
+            }
+            match profile.plugin(i).pre_filter(state.of_mut(i), attempt) {
+                PreFiltered::Skip => state.skip_filter[i] = true,
+                PreFiltered::Proceed if profile.plugin(i).reads() == Reads::NodeLocal => {}
+                _ => return None,
+            }
+        }
+        let is_local = |i: usize, skipped: bool| match profile.plugin(i).reads() {
+            Reads::NodeLocal => true,
+            Reads::NodeLocalOrSkipped => skipped,
+            Reads::Cluster => false,
+        };
+        let has_column = |i: usize| columns.iter().any(|column: &Column| column.plugin == i);
+        let filters = profile.at(Point::Filter).iter();
+        if !filters.clone().all(|&i| has_column(i) || is_local(i, state.skip_filter[i])) {
+            return None;
+        }
+        for &i in profile.at(Point::Score) {
+            let scorer = profile.plugin(i);
+            let local = scorer.reads() == Reads::NodeLocal && scorer.normalization() != Normalize::Custom;
+            let may_skip = scorer.reads() == Reads::NodeLocalOrSkipped;
+            if !(local || may_skip || has_column(i)) {
+                return None;
+            }
+        }
+        let points = [Point::Reserve, Point::Permit, Point::PreBind, Point::PostBind];
+        let mut later = points.iter().flat_map(|point| profile.at(*point));
+        let needs_state = later.any(|&i| !(may_do_nothing(profile, i) && state.skip_filter[i]));
+        Some(ClassAnswers {
+            used: 0,
+            order_version: 0,
+            mark: 0,
+            state,
+            pre_score: Ok(()),
+            fits: Mask::default(),
+            feasible: 0,
+            absolute: Vec::new(),
+            relative: Vec::new(),
+            invalid: Mask::default(),
+            invalid_count: 0,
+            tree: Tournament::default(),
+            refusals: KnownRefusals::default(),
+            columns,
+            slow: false,
+            needs_state,
+        })
+    }
+
+    /// Brings the answers up to date. False if the class cannot go the fast way (any more).
+    pub(super) fn update(&mut self, profile: &Profile, attempt: &Attempt<'_>) -> bool {
+        if self.slow || !self.columns.iter_mut().all(|column| column.update(profile, attempt)) {
+            return false;
+        }
+        let cluster = attempt.cluster;
+        let (changes, mark) = cluster.changes_since(self.mark);
+        let old = std::mem::replace(&mut self.mark, mark);
+        let same_order = self.order_version == cluster.order_version();
+        if old == mark && same_order {
+            return true;
+        }
+        match changes {
+            Some(changes) if same_order && changes.len() < cluster.order().len() => {
+                let mut stale = false;
+                for &slot in changes {
+                    if let Some(at) = cluster.position(slot) {
+                        stale |= self.refresh(profile, attempt, at, slot);
+                    }
+                }
+                if stale {
+                    self.rank_all(profile);
+                }
+                true
+            }
+            _ => self.ask_about_all(profile, attempt),
+        }
+    }
+
+    /// Asks about every node. False if a score plugin has a say that is not node-local.
+    fn ask_about_all(&mut self, profile: &Profile, attempt: &Attempt<'_>) -> bool {
+        let cluster = attempt.cluster;
+        let slots = cluster.order();
+        let count = slots.len();
+        self.order_version = cluster.order_version();
+        self.state.skip_score.fill(false);
+        for column in &self.columns {
+            self.state.skip_score[column.plugin] = true;
+        }
+        self.pre_score = pre_score(profile, attempt, &mut self.state, slots);
+        self.refusals.forget_all(count);
+        self.fits.fill(count);
+        for &i in profile.at(Point::Filter) {
+            if !self.state.skip_filter[i] {
+                profile.plugin(i).filter_all(self.state.of(i), attempt.pod, cluster, slots, &mut self.fits);
+            }
+        }
+        self.feasible = self.fits.count();
+        self.absolute.clear();
+        self.absolute.resize(count, 0);
+        self.invalid.fill(count);
+        self.invalid.retain(|_| false);
+        self.relative.clear();
+        if self.pre_score.is_ok() {
+            let mut raw = vec![0; count];
+            for &i in profile.at(Point::Score) {
+                if self.state.skip_score[i] {
+                    continue;
+                }
+                if profile.plugin(i).reads() != Reads::NodeLocal {
+                    self.slow = true;
+                    return false;
+                }
+                profile.plugin(i).score_all(self.state.of(i), attempt.pod, cluster, slots, &mut raw);
+                self.take_scores(profile, i, &raw);
+            }
+        }
+        for relative in &mut self.relative {
+            for at in self.fits.iter() {
+                *relative.counts.entry(relative.raw[at]).or_default() += 1;
+            }
+        }
+        self.invalid_count = self.fits.iter().filter(|at| self.invalid.has(*at)).count();
+        self.rank_all(profile);
+        true
+    }
+
+    fn take_scores(&mut self, profile: &Profile, plugin: usize, raw: &[i64]) {
+        let normalization = profile.plugin(plugin).normalization();
+        if normalization == Normalize::Identity {
+            let weight = profile.weight(plugin);
+            for (at, score) in raw.iter().enumerate() {
+                self.absolute[at] += score.wrapping_mul(weight);
+                if !(0..=100).contains(score) {
+                    self.invalid.set(at, true);
+                }
+            }
+            return;
+        }
+        for (at, score) in raw.iter().enumerate() {
+            if *score < 0 {
+                self.invalid.set(at, true);
+            }
+        }
+        self.relative.push(Relative {
+            plugin,
+            reverse: normalization == Normalize::ToMaxReversed,
+            raw: raw.to_vec(),
+            counts: BTreeMap::new(),
+            max: 0,
+        });
+    }
+
+    fn total(&self, profile: &Profile, at: usize) -> i64 {
+        if !self.fits.has(at) {
+            return ABSENT;
+        }
+        self.relative.iter().fold(self.absolute[at], |sum, relative| {
+            let score = normalized(relative.raw[at], relative.max, relative.reverse);
+            sum + score * profile.weight(relative.plugin)
+        })
+    }
+
+    /// Computes all totals anew.
+    fn rank_all(&mut self, profile: &Profile) {
+        for relative in &mut self.relative {
+            relative.max = relative.highest();
+        }
+        let mut tree = std::mem::take(&mut self.tree);
+        tree.fill((0..self.fits.len()).map(|at| self.total(profile, at)));
+        self.tree = tree;
+    }
+
+    /// Asks about one node anew. True if that changes the scores of others.
+    fn refresh(&mut self, profile: &Profile, attempt: &Attempt<'_>, at: usize, slot: Slot) -> bool {
+        self.refusals.forget(at);
+        if self.fits.has(at) {
+            self.feasible -= 1;
+            self.invalid_count -= usize::from(self.invalid.has(at));
+            for relative in &mut self.relative {
+                relative.uncount(at);
+            }
+        }
+        let node = attempt.cluster.node(slot);
+        let fits = profile.at(Point::Filter).iter().all(|&i| {
+            self.state.skip_filter[i] || profile.plugin(i).fits(self.state.of(i), attempt.pod, node)
+        });
+        self.fits.set(at, fits);
+        if fits {
+            self.feasible += 1;
+            self.rescore(profile, attempt, at, slot);
+        }
+        let stale = self.relative.iter().any(|relative| relative.highest() != relative.max);
+        let total = self.total(profile, at);
+        self.tree.set(at, total);
+        stale
+    }
+
+    fn rescore(&mut self, profile: &Profile, attempt: &Attempt<'_>, at: usize, slot: Slot) {
+        if self.pre_score.is_err() {
+            return;
+        }
+        let (mut absolute, mut invalid, mut next) = (0_i64, false, 0);
+        for &i in profile.at(Point::Score) {
+            if self.state.skip_score[i] {
+                continue;
+            }
+            let plugin = profile.plugin(i);
+            let mut raw = [0];
+            plugin.score_all(self.state.of(i), attempt.pod, attempt.cluster, &[slot], &mut raw);
+            if plugin.normalization() == Normalize::Identity {
+                absolute += raw[0].wrapping_mul(profile.weight(i));
+                invalid |= !(0..=100).contains(&raw[0]);
+            } else {
+                let relative = &mut self.relative[next];
+                next += 1;
+                invalid |= raw[0] < 0;
+                relative.raw[at] = raw[0];
+                *relative.counts.entry(raw[0]).or_default() += 1;
+            }
+        }
+        self.absolute[at] = absolute;
+        self.invalid.set(at, invalid);
+        self.invalid_count += usize::from(invalid);
+    }
+}
+
+/// True if a plugin takes part in finding a node.
+fn takes_part(profile: &Profile, plugin: usize) -> bool {
+    let points = [Point::PreFilter, Point::Filter, Point::PreScore, Point::Score];
+    points.iter().any(|point| profile.at(*point).contains(&plugin))
+}
+
+/// True for plugins that do nothing for pods that they skip.
+fn may_do_nothing(profile: &Profile, plugin: usize) -> bool {
+    profile.plugin(plugin).reads() == Reads::NodeLocalOrSkipped
+}
+
+impl Relative {
+    fn highest(&self) -> i64 {
+        self.counts.last_key_value().map_or(0, |(max, _)| *max).max(0)
+    }
+
+    fn uncount(&mut self, at: usize) {
+        let raw = self.raw[at];
+        if let Some(count) = self.counts.get_mut(&raw) {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&raw);
+            }
+        }
+    }
+}

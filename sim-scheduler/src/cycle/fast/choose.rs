@@ -1,0 +1,287 @@
+//! The choice of a node from kept answers.
+
+use super::FastOutcome;
+use super::answers::{ClassAnswers, Relative};
+use crate::cache::Slot;
+use crate::cycle::TieBreak;
+use crate::cycle::plain::{Search, filters_with_nominated_pods, normalized, run_filters};
+use crate::framework::{Code, Point, Status};
+use crate::mask::Mask;
+
+/// Room for one choice, kept from one to the next.
+#[derive(Default)]
+pub(super) struct Scratch {
+    mask: Mask,
+    window: Vec<u32>,
+    totals: Vec<i64>,
+    tied: Vec<Slot>,
+    table: Vec<i64>,
+}
+
+/// What an attempt makes of kept answers.
+pub(super) struct Choice<'a> {
+    pub(super) search: Search<'a>,
+    pub(super) answers: &'a mut ClassAnswers,
+    pub(super) scratch: &'a mut Scratch,
+    /// True if some column had a say at Filter.
+    filtered: bool,
+    /// Nodes that are refused for the sake of nominated pods.
+    promised: Vec<(usize, Status)>,
+    /// The pod's own nominated node, if it was refused.
+    again: Option<usize>,
+}
+
+impl<'a> Choice<'a> {
+    pub(super) fn new(search: Search<'a>, answers: &'a mut ClassAnswers, scratch: &'a mut Scratch) -> Self {
+        Choice { search, answers, scratch, filtered: false, promised: Vec::new(), again: None }
+    }
+
+    pub(super) fn make(mut self, ties: &mut TieBreak) -> FastOutcome {
+        if let Some(outcome) = self.nominated_first() {
+            return outcome;
+        }
+        let others = self.nodes_promised_to_others();
+        let columns = !self.answers.columns.is_empty();
+        let enough = self.enough();
+        if !columns && others.is_empty() && self.answers.feasible > 0 && enough >= self.answers.feasible {
+            return self.best_of_all(ties);
+        }
+        self.scratch.mask.copy_from(&self.answers.fits);
+        let attempt = &self.search.attempt;
+        for column in self.answers.columns.iter_mut().filter(|column| column.filters) {
+            if let Some(plugin) = self.search.profile.plugin(column.plugin).columns() {
+                self.filtered |= plugin.filter(&mut column.kept, attempt, &mut self.scratch.mask);
+            }
+        }
+        if !others.is_empty() && !self.leave_room_for(&others) {
+            return FastOutcome::Unsure;
+        }
+        if self.scratch.mask.iter().next().is_none() {
+            return self.explain();
+        }
+        self.best_of_window(enough, ties)
+    }
+
+    fn enough(&self) -> usize {
+        self.search.sampling.enough(self.answers.fits.len(), self.search.profile)
+    }
+
+    /// The pod's own nominated node is tried before all others.
+    fn nominated_first(&mut self) -> Option<FastOutcome> {
+        let Search { profile, ref attempt, nominator, start, .. } = self.search;
+        let name = attempt.object.as_pod().map_or("", |pod| pod.status.nominated_node_name.as_str());
+        let slot = attempt.cluster.slot(name)?;
+        if !self.answers.columns.is_empty() {
+            return Some(FastOutcome::Unsure);
+        }
+        let node = attempt.cluster.node(slot);
+        match filters_with_nominated_pods(profile, &self.answers.state, attempt, nominator, node) {
+            None => {
+                Some(FastOutcome::Chosen { slot, score: 0, feasible: 1, evaluated: 1, next_start: start })
+            }
+            Some(_) => {
+                self.again = attempt.cluster.position(slot);
+                None
+            }
+        }
+    }
+
+    /// Positions of nodes that other pods of the same or higher priority were promised.
+    fn nodes_promised_to_others(&self) -> Vec<usize> {
+        let attempt = &self.search.attempt;
+        let nodes = self.search.nominator.nodes_of_others(attempt.object.meta.uid, attempt.pod.priority);
+        let mut positions: Vec<usize> =
+            nodes.filter_map(|name| attempt.cluster.position(attempt.cluster.slot(name)?)).collect();
+        positions.sort_unstable();
+        positions
+    }
+
+    /// Takes nodes out that do not fit once the pods that they were promised are there. False if that takes more than
+    /// node-local answers.
+    fn leave_room_for(&mut self, others: &[usize]) -> bool {
+        if self.filtered {
+            return false;
+        }
+        let Search { profile, ref attempt, nominator, .. } = self.search;
+        for &at in others {
+            let node = attempt.cluster.node(attempt.cluster.order()[at]);
+            let state = &self.answers.state;
+            match filters_with_nominated_pods(profile, state, attempt, nominator, node) {
+                None => {}
+                Some(status) if status.code == Code::Error => return false,
+                Some(status) => {
+                    self.scratch.mask.set(at, false);
+                    self.promised.push((at, status));
+                }
+            }
+        }
+        true
+    }
+
+    /// The best of all feasible nodes, from the tree.
+    fn best_of_all(self, ties: &mut TieBreak) -> FastOutcome {
+        let ClassAnswers { tree, feasible, pre_score, invalid_count, fits, .. } = self.answers;
+        if *feasible > 1 && (pre_score.is_err() || *invalid_count > 0) {
+            return FastOutcome::Unsure;
+        }
+        let cluster = self.search.attempt.cluster;
+        let (best, tied) = tree.best();
+        let at = match ties {
+            TieBreak::Random(stream) => tree.kth(stream.below(tied)),
+            TieBreak::LowestName => {
+                let name = |at: &usize| &cluster.node(cluster.order()[*at]).name;
+                let all = (0..tied).map(|k| tree.kth(k));
+                all.min_by(|a, b| name(a).cmp(name(b))).unwrap_or(0)
+            }
+        };
+        let count = fits.len();
+        FastOutcome::Chosen {
+            slot: cluster.order()[at],
+            score: if *feasible > 1 { best } else { 0 },
+            feasible: *feasible,
+            evaluated: count,
+            next_start: self.search.start % count.max(1),
+        }
+    }
+
+    /// The best of those feasible nodes that are looked at.
+    fn best_of_window(mut self, enough: usize, ties: &mut TieBreak) -> FastOutcome {
+        let count = self.answers.fits.len();
+        let start = self.search.start % count.max(1);
+        self.scratch.window.clear();
+        let mut evaluated = count;
+        for at in self.scratch.mask.iter_from(start) {
+            if self.scratch.window.len() >= enough {
+                evaluated = (at + count - start) % count;
+                break;
+            }
+            self.scratch.window.push(at as u32);
+        }
+        // A refused nominated node beyond the window was looked at, too.
+        evaluated += usize::from(self.again.is_some_and(|at| (at + count - start) % count >= evaluated));
+        let feasible = self.scratch.window.len();
+        if feasible > 1 && !self.add_up() {
+            return FastOutcome::Unsure;
+        }
+        let Scratch { window, totals, tied, .. } = self.scratch;
+        let cluster = self.search.attempt.cluster;
+        let order = cluster.order();
+        tied.clear();
+        let mut best = 0;
+        if feasible > 1 {
+            best = totals.iter().copied().max().unwrap_or(0);
+            let positions = window.iter().zip(&*totals).filter(|(_, total)| **total == best);
+            tied.extend(positions.map(|(at, _)| *at));
+            // In the order of the cache: the window may begin in its middle.
+            tied.sort_unstable();
+        } else {
+            tied.extend_from_slice(window);
+        }
+        for at in tied.iter_mut() {
+            *at = order[*at as usize];
+        }
+        match ties.choose(cluster, tied) {
+            Some(slot) => FastOutcome::Chosen {
+                slot,
+                score: best,
+                feasible,
+                evaluated,
+                next_start: (start + evaluated) % count.max(1),
+            },
+            None => FastOutcome::Unsure,
+        }
+    }
+
+    /// Totals of the window. False if a score is out of range or an error.
+    fn add_up(&mut self) -> bool {
+        let Scratch { window, totals, table, .. } = &mut *self.scratch;
+        let answers = &mut *self.answers;
+        if answers.pre_score.is_err()
+            || answers.invalid_count > 0 && window.iter().any(|at| answers.invalid.has(*at as usize))
+        {
+            return false;
+        }
+        totals.clear();
+        totals.extend(window.iter().map(|at| answers.absolute[*at as usize]));
+        for relative in &answers.relative {
+            relative.add_to(totals, window, self.search.profile.weight(relative.plugin), table);
+        }
+        let profile = self.search.profile;
+        for column in answers.columns.iter_mut().filter(|column| column.scores) {
+            if let Some(plugin) = profile.plugin(column.plugin).columns() {
+                let weight = profile.weight(column.plugin);
+                plugin.score(&mut column.kept, &self.search.attempt, window, weight, totals);
+            }
+        }
+        true
+    }
+
+    /// Why no node passes.
+    fn explain(self) -> FastOutcome {
+        let Search { profile, ref attempt, start, .. } = self.search;
+        let order = attempt.cluster.order();
+        let answers = self.answers;
+        if self.filtered && columns_before_others(profile, answers) {
+            return FastOutcome::Unsure;
+        }
+        let mut others = self.promised;
+        for (at, slot) in order.iter().enumerate() {
+            if answers.refusals.is_known(at) {
+                continue;
+            }
+            if answers.fits.has(at) {
+                let mut columns = answers.columns.iter().filter(|column| column.filters);
+                let said = columns.find_map(|column| {
+                    let plugin = profile.plugin(column.plugin);
+                    Some(plugin.columns()?.refusal(&column.kept, attempt, at)?.by(plugin.name()))
+                });
+                match said {
+                    Some(status) => others.push((at, status)),
+                    None if others.iter().any(|(known, _)| *known == at) => {}
+                    None => return FastOutcome::Unsure,
+                }
+                continue;
+            }
+            match run_filters(profile, &answers.state, attempt.pod, attempt.cluster.node(*slot)) {
+                Some(status) if status.code != Code::Error => answers.refusals.learn(at, status),
+                _ => return FastOutcome::Unsure,
+            }
+        }
+        FastOutcome::Nothing(Box::new(answers.refusals.diagnosis(order, start % order.len().max(1), &others)))
+    }
+}
+
+/// True if a filter with a column is asked before one without that has a say: then it is not clear which of them refuses.
+fn columns_before_others(profile: &crate::framework::Profile, answers: &ClassAnswers) -> bool {
+    let filters = profile.at(Point::Filter).iter();
+    let is_column = |i: &&usize| answers.columns.iter().any(|column| column.plugin == **i);
+    let mut after = filters.skip_while(|i| !is_column(i));
+    after.any(|i| !is_column(&i) && !answers.state.skip_filter[*i])
+}
+
+impl Relative {
+    /// Adds normalised scores. `table` is room for them by raw score.
+    fn add_to(&self, totals: &mut [i64], window: &[u32], weight: i64, table: &mut Vec<i64>) {
+        let raw = |at: &u32| self.raw[*at as usize];
+        let max = window.iter().map(raw).max().unwrap_or(0).max(0);
+        if max == 0 && !self.reverse {
+            return;
+        }
+        if max == 0 {
+            totals.iter_mut().for_each(|total| *total += 100 * weight);
+            return;
+        }
+        // A division per node is what costs here; there are few different scores.
+        let tabled = usize::try_from(max).is_ok_and(|max| max < window.len());
+        table.clear();
+        if tabled {
+            table.extend((0..=max).map(|raw| normalized(raw, max, self.reverse) * weight));
+        }
+        for (total, at) in totals.iter_mut().zip(window) {
+            *total += match table.get(raw(at) as usize) {
+                Some(score) => *score,
+                None => normalized(raw(at), max, self.reverse) * weight,
+            };
+        }
+    }
+}

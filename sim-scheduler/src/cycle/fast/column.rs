@@ -1,0 +1,53 @@
+//! What a plugin with [`Columns`](crate::framework::Columns) keeps for one class, and how it is kept up to date.
+
+use crate::framework::{Attempt, Kept, Point, Profile};
+
+/// One such plugin for one class.
+pub(super) struct Column {
+    /// Number of the plugin.
+    pub(super) plugin: usize,
+    pub(super) kept: Kept,
+    /// True if it is asked at Filter.
+    pub(super) filters: bool,
+    /// True if it is asked at Score.
+    pub(super) scores: bool,
+    shape_version: u64,
+    mark: u64,
+}
+
+impl Column {
+    /// `None` if the plugin wants the class to go the plain way.
+    pub(super) fn new(profile: &Profile, plugin: usize, attempt: &Attempt<'_>) -> Option<Column> {
+        let kept = profile.plugin(plugin).columns()?.keep(attempt)?;
+        Some(Column {
+            plugin,
+            kept,
+            filters: profile.at(Point::Filter).contains(&plugin),
+            scores: profile.at(Point::Score).contains(&plugin),
+            shape_version: attempt.cluster.shape_version(),
+            mark: attempt.cluster.moves_since(0).1,
+        })
+    }
+
+    /// Makes the counts those of now. False if the plugin wants the class to go the plain way.
+    pub(super) fn update(&mut self, profile: &Profile, attempt: &Attempt<'_>) -> bool {
+        let Some(columns) = profile.plugin(self.plugin).columns() else { return false };
+        let cluster = attempt.cluster;
+        let (moves, mark) = cluster.moves_since(self.mark);
+        let same_shape = self.shape_version == cluster.shape_version();
+        match moves {
+            Some(moves) if same_shape && !columns.is_stale(&self.kept, attempt) => {
+                if !moves.is_empty() {
+                    columns.follow(&mut self.kept, attempt, moves);
+                }
+            }
+            _ => match columns.keep(attempt) {
+                Some(kept) => self.kept = kept,
+                None => return false,
+            },
+        }
+        self.shape_version = cluster.shape_version();
+        self.mark = mark;
+        true
+    }
+}
