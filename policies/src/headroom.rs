@@ -11,7 +11,7 @@ use sim_scheduler::pod::PodInfo;
 /// use sim_scheduler::framework::{Profile, plugin};
 ///
 /// let profile = Profile::default_profile().with(plugin(Headroom { percent: 20 }).filter());
-/// assert_eq!(profile.wakes("Headroom").has(sim_scheduler::framework::Wake::NodeAllocatable), true);
+/// assert!(profile.wakes("Headroom", sim_scheduler::framework::Wake::NodeAllocatable));
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Headroom {

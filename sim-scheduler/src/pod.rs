@@ -11,6 +11,7 @@ use sim_core::api::object::Object;
 use sim_core::api::pod_status::PodStatus;
 use sim_core::api::wire::{decode_value, pod_status_to_json};
 use sim_core::helpers::ports::{HostPort, host_ports};
+use sim_core::helpers::resources::{PodResourcesOptions, ResourceList, pod_requests};
 use sim_core::time::Epoch;
 use smol_str::{SmolStr, SmolStrBuilder};
 
@@ -68,6 +69,16 @@ impl PodInfo {
             spec,
         }
     }
+}
+
+/// What a pod asks for in all, its status looked at, too.
+pub fn requests_in_all(pod: &Object) -> ResourceList {
+    let Some(body) = pod.as_pod() else { return ResourceList::default() };
+    let status = resized(&body.status);
+    pod_requests(
+        &body.spec,
+        &PodResourcesOptions { status: status.as_ref(), ..PodResourcesOptions::default() },
+    )
 }
 
 /// The status in its wire form, if it tells of containers' resources.

@@ -13,7 +13,7 @@ use sim_core::api::object::Object;
 use sim_core::time::{Span, Time, mins, secs};
 use smol_str::SmolStr;
 
-use crate::framework::{Point, Profile, SortKey, Status, Surroundings, Wake, WakeSet};
+use crate::framework::{Point, Profile, SortKey, Status, Surroundings, Wake};
 use crate::pod::PodInfo;
 
 /// How long a pod stays unschedulable without any event before it is tried again.
@@ -49,7 +49,6 @@ pub struct QueuedPod {
     /// What a PreEnqueue plugin said, while it keeps the pod out.
     pub gate: Option<Status>,
     backoff_expiration: Option<Time>,
-    wakes: WakeSet,
     order: u64,
     place: Place,
 }
@@ -104,8 +103,6 @@ pub struct Queue {
     unschedulable: BTreeMap<u64, Uid>,
     /// Those of them that are not gated, by the time since which they wait.
     waiting: BTreeMap<(Time, u64), Uid>,
-    /// How many unschedulable pods wake on which kind of event.
-    interested: [u32; Wake::COUNT],
     initial_backoff: Span,
     max_backoff: Span,
     next_order: u64,
@@ -121,7 +118,6 @@ impl Queue {
             error_backoff: BTreeMap::new(),
             unschedulable: BTreeMap::new(),
             waiting: BTreeMap::new(),
-            interested: [0; Wake::COUNT],
             initial_backoff,
             max_backoff,
             next_order: 0,
@@ -172,7 +168,6 @@ impl Queue {
             consecutive_errors: 0,
             gate: None,
             backoff_expiration: None,
-            wakes: WakeSet::default(),
             order: self.next_order,
             place: Place::Nowhere,
         });
@@ -251,7 +246,6 @@ impl Queue {
         }
         pod.timestamp = now;
         pod.backoff_expiration = None;
-        pod.wakes = wakes_of(with, &pod);
         let best = if refused {
             let strategies: Vec<_> = missed.iter().map(|wake| strategy(with, &pod, *wake)).collect();
             match (strategies.contains(&Strategy::Immediately), strategies.contains(&Strategy::AfterBackoff))
@@ -274,13 +268,10 @@ impl Queue {
         now: Time,
         only: impl Fn(&QueuedPod) -> bool,
     ) {
-        if self.interested[wake as usize] == 0 {
-            return;
-        }
         let uids: Vec<Uid> = self.unschedulable.values().copied().collect();
         for uid in uids {
             let Some(pod) = self.pods.get(&uid) else { continue };
-            if !pod.wakes.has(wake) || !only(pod) {
+            if !only(pod) {
                 continue;
             }
             let strategy = strategy(with, pod, wake);
@@ -390,13 +381,9 @@ impl Queue {
                 self.error_backoff.insert((*at, order), uid);
             }
             Place::Unschedulable => {
-                // The kinds are remembered with the pod until it leaves, so that the counts stay right.
                 self.unschedulable.insert(order, uid);
                 if pod.gate.is_none() {
                     self.waiting.insert((pod.timestamp, order), uid);
-                }
-                for kind in pod.wakes.indexes() {
-                    self.interested[kind] += 1;
                 }
             }
         }
@@ -420,9 +407,6 @@ impl Queue {
             Place::Unschedulable => {
                 self.unschedulable.remove(&pod.order);
                 self.waiting.remove(&(pod.timestamp, pod.order));
-                for kind in pod.wakes.indexes() {
-                    self.interested[kind] -= 1;
-                }
             }
         }
         Some(pod)
@@ -444,24 +428,19 @@ fn pre_enqueue(with: QueueContext<'_>, pod: &mut QueuedPod) -> bool {
         if let Some(status) = plugin.pre_enqueue(&pod.object, with.surroundings).into_status(plugin.name()) {
             pod.unschedulable_plugins.insert(SmolStr::new_static(plugin.name()));
             pod.gate = Some(status);
-            pod.wakes = plugin.wakes();
             return false;
         }
     }
-    pod.wakes = wakes_of(with, pod);
     true
-}
-
-fn wakes_of(with: QueueContext<'_>, pod: &QueuedPod) -> WakeSet {
-    let profile = &with.profiles[pod.profile];
-    let plugins = pod.unschedulable_plugins.iter().chain(&pod.pending_plugins);
-    plugins.fold(WakeSet::default(), |set, plugin| set.union(profile.wakes(plugin)))
 }
 
 /// `isPodWorthRequeuing`, with every hint saying "queue".
 fn strategy(with: QueueContext<'_>, pod: &QueuedPod, wake: Wake) -> Strategy {
     let profile = &with.profiles[pod.profile];
-    let wants = |plugin: &SmolStr| profile.wakes(plugin).has(wake);
+    let wants = |plugin: &SmolStr| profile.wakes(plugin, wake);
+    if pod.gate.as_ref().is_some_and(|gate| !profile.wakes(&gate.plugin, wake)) {
+        return Strategy::Skip;
+    }
     if pod.pending_plugins.iter().any(wants) {
         Strategy::Immediately
     } else if pod.unschedulable_plugins.iter().any(wants) {

@@ -68,7 +68,8 @@ impl Resources {
         resources
     }
 
-    fn from_list(list: &ResourceList) -> Resources {
+    /// The amounts of a list; names the scheduler does not count are left out.
+    pub fn from_list(list: &ResourceList) -> Resources {
         let mut resources = Resources::default();
         for (name, quantity) in list.iter() {
             resources.put(name, quantity);

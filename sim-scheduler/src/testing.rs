@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use sim_core::api::meta::{Key, Labels, Meta, Uid};
 use sim_core::api::object::{Body, Node, Object, Pod};
 
+use crate::cache::Objects;
+use crate::framework::{ClusterEvent, EventChange, Hint, QueueingHint};
 use crate::node::NodeInfo;
 use crate::pod::PodInfo;
 
@@ -73,6 +75,28 @@ impl NodeBuilder {
     pub(crate) fn info(self) -> NodeInfo {
         NodeInfo::of(&self.build())
     }
+}
+
+/// What a plugin says of an event, without objects beside it.
+pub(crate) fn ask<P: QueueingHint>(
+    plugin: &P,
+    waiting: &Object,
+    event: ClusterEvent,
+    old: Option<&Object>,
+    new: Option<&Object>,
+) -> Hint {
+    let spec = waiting.as_pod().expect("a pod").spec.clone();
+    let meta = &waiting.meta;
+    let info = PodInfo::new(0, "default".into(), meta.labels.clone(), meta.annotations.clone(), spec);
+    plugin.hint(&info, waiting, &EventChange { event, old, new }, &Objects::default())
+}
+
+/// The pod, bound to a node.
+pub(crate) fn on(mut pod: Object, node: &str) -> Object {
+    if let Body::Pod(body) = &mut pod.body {
+        body.node_name = node.into();
+    }
+    pod
 }
 
 /// A pod under construction.

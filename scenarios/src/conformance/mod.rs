@@ -33,6 +33,7 @@ mod qos;
 mod quantity;
 mod replicaset_utils;
 mod scheduler;
+mod scheduler_queue;
 mod selectors;
 mod termination_derived;
 mod validation;
@@ -63,6 +64,8 @@ const ADAPTERS: &[(&str, Check)] = &[
     ("deployment_util", deployment_util::check),
     ("deployment_util/TestMaxUnavailable", deployment_util::max_unavailable),
     ("deployment_util/TestMinAvailable", deployment_util::min_available),
+    ("event_mapping", scheduler_queue::event_mapping::check),
+    ("hints", scheduler_queue::hints::check),
     ("intstr", intstr::check),
     ("job_backoff", job_backoff::check),
     ("job_indexed", job_indexed::check),

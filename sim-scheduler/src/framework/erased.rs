@@ -16,7 +16,6 @@ use super::event::{ClusterEvent, EventChange, Hint, QueueingHint};
 use super::plugin::*;
 use super::status::{Status, Verdict};
 use super::waiting::Waiting;
-use super::wake::WakeSet;
 use crate::cache::{Cache, Objects, Slot};
 use crate::mask::Mask;
 use crate::node::{NodeInfo, NodePod};
@@ -93,13 +92,16 @@ impl Point {
 pub trait AnyPlugin: Send + Sync {
     fn name(&self) -> &'static str;
     fn reads(&self) -> Reads;
-    fn wakes(&self) -> WakeSet;
     fn points(&self) -> &BTreeSet<Point>;
     fn normalization(&self) -> Normalize;
     fn state(&self, pod: &PodInfo) -> State;
     fn queue_key(&self, pod: &QueuedPod) -> SortKey;
-    /// What it registers with its queueing hints; `None` if it has none.
-    fn events(&self) -> Option<Vec<ClusterEvent>>;
+    /// The events that may help pods it refused.
+    fn events(&self) -> Vec<ClusterEvent>;
+    /// True if it says of each event whether it helps; otherwise they all do.
+    fn has_hints(&self) -> bool;
+    /// [`QueueingHint::BY_CLASS`].
+    fn hints_by_class(&self) -> bool;
     /// Its answers about all nodes at once, if it gives such.
     fn columns(&self) -> Option<&dyn AnyColumns>;
     fn hint(&self, pod: &PodInfo, object: &Object, change: &EventChange<'_>, objects: &Objects) -> Hint;
@@ -155,6 +157,7 @@ pub struct Registration<P: Plugin> {
     points: BTreeSet<Point>,
     queue_key: Option<fn(&P, &QueuedPod) -> SortKey>,
     events: Option<fn(&P) -> Vec<ClusterEvent>>,
+    hints_by_class: bool,
     hint: Option<fn(&P, &PodInfo, &Object, &EventChange<'_>, &Objects) -> Hint>,
     pre_enqueue: Option<fn(&P, &Object, Surroundings<'_>) -> Verdict>,
     check: Option<fn(&P, &mut P::Cycle, &Attempt<'_>) -> PreFiltered>,
@@ -185,6 +188,7 @@ pub fn plugin<P: Plugin>(plugin: P) -> Registration<P> {
         points: BTreeSet::new(),
         queue_key: None,
         events: None,
+        hints_by_class: true,
         hint: None,
         pre_enqueue: None,
         check: None,
@@ -286,6 +290,7 @@ impl<P: Plugin> Registration<P> {
         P: QueueingHint,
     {
         self.events = Some(P::events);
+        self.hints_by_class = P::BY_CLASS;
         self.hint = Some(P::hint);
         self
     }
@@ -350,10 +355,6 @@ impl<P: Plugin> AnyPlugin for Registration<P> {
         P::READS
     }
 
-    fn wakes(&self) -> WakeSet {
-        WakeSet::of(P::WAKES_ON)
-    }
-
     fn points(&self) -> &BTreeSet<Point> {
         &self.points
     }
@@ -370,8 +371,16 @@ impl<P: Plugin> AnyPlugin for Registration<P> {
         self.queue_key.expect(ABSENT)(&self.plugin, pod)
     }
 
-    fn events(&self) -> Option<Vec<ClusterEvent>> {
-        self.events.map(|events| events(&self.plugin))
+    fn events(&self) -> Vec<ClusterEvent> {
+        self.events.map_or_else(|| P::WAKES_ON.to_vec(), |events| events(&self.plugin))
+    }
+
+    fn has_hints(&self) -> bool {
+        self.hint.is_some()
+    }
+
+    fn hints_by_class(&self) -> bool {
+        self.hints_by_class
     }
 
     fn columns(&self) -> Option<&dyn AnyColumns> {

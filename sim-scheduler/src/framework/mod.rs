@@ -1,5 +1,6 @@
 //! The scheduling framework: extension points, statuses, profiles (`pkg/scheduler/framework`).
 
+mod changes;
 mod columns;
 mod diagnosis;
 mod erased;
@@ -11,13 +12,14 @@ mod status;
 mod waiting;
 mod wake;
 
+pub use changes::{Changes, node_changes, pod_changes};
 pub use columns::{AnyColumns, Columns, Kept};
 pub use diagnosis::{Diagnosis, Refusals};
 pub use erased::{AnyPlugin, Point, Registration, State, plugin};
-pub use event::{ActionType, ClusterEvent, EventChange, EventResource, Hint, QueueingHint};
+pub use event::{ActionType, ClusterEvent, EventChange, EventResource, Hint, QueueingHint, Registered};
 pub use plugin::*;
 pub use profile::{PluginSet, Plugins, Profile, ProfileError, Weighted};
 pub use registry::{Factory, Registry};
 pub use status::{Code, Fits, Rejected, Status, Unresolvable, Verdict};
 pub use waiting::{Waiting, WaitingPod};
-pub use wake::{Wake, WakeSet};
+pub use wake::Wake;

@@ -5,14 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
 use serde_json::Value;
 use smol_str::SmolStr;
 
 use super::erased::{AnyPlugin, Point, Registration};
+use super::event::{ClusterEvent, Registered};
 use super::plugin::Plugin;
 use super::registry::Registry;
-use super::wake::WakeSet;
 
 /// Upstream's default plugins in their order, with weights (0: none given). Those that the registry does not have are
 /// left out.
@@ -82,7 +81,7 @@ pub struct Profile {
     at: [Vec<usize>; Point::ALL.len()],
     /// Weight of each plugin's score, by plugin.
     weights: Vec<i64>,
-    wakes: FxHashMap<SmolStr, WakeSet>,
+    registered: Vec<Registered>,
 }
 
 impl fmt::Debug for Profile {
@@ -117,7 +116,7 @@ impl Profile {
             plugins: Vec::new(),
             at: Default::default(),
             weights: Vec::new(),
-            wakes: FxHashMap::default(),
+            registered: Vec::new(),
         };
         let singles = plugins.points.values().flat_map(|set| &set.enabled);
         let mut by_name: BTreeMap<&str, usize> = BTreeMap::new();
@@ -145,10 +144,15 @@ impl Profile {
     }
 
     fn insert(&mut self, plugin: Arc<dyn AnyPlugin>) -> usize {
-        self.wakes.insert(SmolStr::new_static(plugin.name()), plugin.wakes());
+        let index = self.plugins.len();
+        // Others cannot refuse a pod.
+        let refuse = [Point::PreEnqueue, Point::PreFilter, Point::Filter, Point::Reserve, Point::Permit];
+        if refuse.iter().any(|point| plugin.points().contains(point)) {
+            self.registered.extend(Registered::of(index, &plugin.events(), plugin.has_hints()));
+        }
         self.plugins.push(plugin);
         self.weights.push(1);
-        self.plugins.len() - 1
+        index
     }
 
     /// `expandMultiPointPlugins` for one point: first the plugins that it overrides, in its own order, then the others
@@ -268,9 +272,14 @@ impl Profile {
         self.at(Point::PreFilter).iter().any(|i| self.plugins[*i].follows_pods())
     }
 
-    /// What wakes pods that a plugin refused.
-    pub fn wakes(&self, plugin: &str) -> WakeSet {
-        self.wakes.get(plugin).copied().unwrap_or_default()
+    /// What its plugins registered.
+    pub fn registered(&self) -> &[Registered] {
+        &self.registered
+    }
+
+    /// True if an event may wake pods that a plugin refused.
+    pub fn wakes(&self, plugin: &str, event: ClusterEvent) -> bool {
+        self.registered.iter().any(|r| self.plugins[r.plugin].name() == plugin && r.event.matches(event))
     }
 }
 

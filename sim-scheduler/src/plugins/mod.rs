@@ -18,23 +18,27 @@ use crate::config::args;
 use crate::framework::{Registry, plugin};
 
 pub(crate) fn register(registry: &mut Registry) {
-    registry
-        .register("SchedulingGates", |_| Ok(plugin(scheduling_gates::SchedulingGates).pre_enqueue().into()));
+    registry.register("SchedulingGates", |_| {
+        Ok(plugin(scheduling_gates::SchedulingGates).pre_enqueue().queueing_hints().into())
+    });
     registry.register("PrioritySort", |_| Ok(plugin(priority_sort::PrioritySort).queue_sort().into()));
-    registry
-        .register("NodeUnschedulable", |_| Ok(plugin(node_unschedulable::NodeUnschedulable).filter().into()));
+    registry.register("NodeUnschedulable", |_| {
+        Ok(plugin(node_unschedulable::NodeUnschedulable).filter().queueing_hints().into())
+    });
     registry.register("NodeName", |_| Ok(plugin(node_name::NodeName).filter().into()));
     registry.register("TaintToleration", |_| {
-        Ok(plugin(taint_toleration::TaintToleration).filter().score().into())
+        Ok(plugin(taint_toleration::TaintToleration).filter().score().queueing_hints().into())
     });
     registry.register("NodeAffinity", |value| {
         let made = node_affinity::NodeAffinity::new(&args::read(value)?)?;
-        Ok(plugin(made).pre_filter().filter().pre_score().score().into())
+        Ok(plugin(made).pre_filter().filter().pre_score().score().queueing_hints().into())
     });
-    registry.register("NodePorts", |_| Ok(plugin(node_ports::NodePorts).pre_filter().filter().into()));
+    registry.register("NodePorts", |_| {
+        Ok(plugin(node_ports::NodePorts).pre_filter().filter().queueing_hints().into())
+    });
     registry.register("NodeResourcesFit", |value| {
         let made = node_resources_fit::NodeResourcesFit::new(args::read(value)?)?;
-        Ok(plugin(made).filter().score().into())
+        Ok(plugin(made).filter().score().queueing_hints().into())
     });
     registry.register("NodeResourcesBalancedAllocation", |value| {
         let made = node_resources_balanced_allocation::BalancedAllocation::new(args::read(value)?);

@@ -3,14 +3,16 @@
 use std::collections::BTreeSet;
 
 use k8s_openapi::api::core::v1::NodeAffinity as WireAffinity;
+use sim_core::api::kind::Kind;
+use sim_core::api::object::Object;
 use smol_str::SmolStr;
 
 use super::selector::{NodeSelector, Preferred};
-use crate::cache::Slot;
+use crate::cache::{Objects, Slot};
 use crate::config::args::NodeAffinityArgs;
 use crate::framework::{
-    Attempt, Code, Filter, Fits, Normalize, Plugin, PreFilter, PreFiltered, PreScore, Reads, Score, Status,
-    Unresolvable, Verdict, Wake,
+    ActionType, Attempt, ClusterEvent, Code, EventChange, EventResource, Filter, Fits, Hint, Normalize,
+    Plugin, PreFilter, PreFiltered, PreScore, QueueingHint, Reads, Score, Status, Unresolvable, Verdict,
 };
 use crate::node::NodeInfo;
 use crate::pod::PodInfo;
@@ -60,6 +62,22 @@ pub struct Wishes {
     indifferent: bool,
 }
 
+impl Wishes {
+    fn selected(&self, node: &NodeInfo) -> bool {
+        self.selector.iter().all(|(key, value)| node.label(key) == Some(value))
+    }
+
+    /// True if selector and required terms match; `None` if none does and one does not parse
+    /// (`RequiredNodeAffinity.Match`).
+    fn matches(&self, node: &NodeInfo) -> Option<bool> {
+        let Some(required) = self.required.as_ref().filter(|_| self.selected(node)) else {
+            return Some(self.selected(node));
+        };
+        let matches = required.matches(node);
+        (matches || required.error().is_none()).then_some(matches)
+    }
+}
+
 fn affinity_of(pod: &PodInfo) -> Option<&WireAffinity> {
     pod.spec.affinity.as_ref()?.node_affinity.as_ref()
 }
@@ -90,7 +108,6 @@ fn named_nodes(affinity: &WireAffinity) -> Option<BTreeSet<SmolStr>> {
 impl Plugin for NodeAffinity {
     const NAME: &'static str = "NodeAffinity";
     const READS: Reads = Reads::NodeLocal;
-    const WAKES_ON: &'static [Wake] = &[Wake::NodeAdded, Wake::NodeLabels];
     type Cycle = Wishes;
 
     fn pre_filter(&self, pod: &PodInfo) -> Wishes {
@@ -130,8 +147,7 @@ impl Filter for NodeAffinity {
         if self.added_required.as_ref().is_some_and(|s| !s.matches(node)) {
             return Unresolvable("node(s) didn't match scheduler-enforced node affinity");
         }
-        let selected = wishes.selector.iter().all(|(key, value)| node.label(key) == Some(value));
-        if selected && wishes.required.as_ref().is_none_or(|s| s.matches(node)) {
+        if wishes.selected(node) && wishes.required.as_ref().is_none_or(|s| s.matches(node)) {
             return Fits;
         }
         Unresolvable("node(s) didn't match Pod's node affinity/selector")
@@ -162,10 +178,34 @@ impl Score for NodeAffinity {
     }
 }
 
+impl QueueingHint for NodeAffinity {
+    const BY_CLASS: bool = true;
+
+    fn events(&self) -> Vec<ClusterEvent> {
+        vec![ClusterEvent::new(EventResource::Node, ActionType::ADD | ActionType::UPDATE_NODE_LABEL)]
+    }
+
+    fn hint(&self, pod: &PodInfo, _: &Object, change: &EventChange<'_>, _: &Objects) -> Hint {
+        let Some((old, Some(new))) = change.of(Kind::NODE) else { return Hint::Queue };
+        let new = NodeInfo::of(new);
+        if self.added_required.as_ref().is_some_and(|s| !s.matches(&new)) {
+            return Hint::Skip;
+        }
+        let wishes = self.pre_filter(pod);
+        match (wishes.matches(&new), old) {
+            (None, _) => Hint::Queue,
+            (Some(false), _) => Hint::Skip,
+            (Some(true), None) => Hint::Queue,
+            (Some(true), Some(old)) => Hint::queue_if(wishes.matches(&NodeInfo::of(old)) != Some(true)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{node, pod};
+    use crate::framework::Wake;
+    use crate::testing::{ask, node, pod};
     use serde_json::{Value, json};
 
     fn with_required(terms: Value) -> PodInfo {
@@ -227,6 +267,40 @@ mod tests {
             term("Gt", json!(["a"])),
             "[0].matchExpressions[0].values[0]: Invalid value: \"a\": for 'Gt', 'Lt' operators, the value must be an integer"
         );
+    }
+
+    #[test]
+    fn what_helps() {
+        let ssd = pod("p").with("nodeSelector", json!({"disk": "ssd"}));
+        let term =
+            |op: &str| json!({"matchExpressions": [{"key": "disk", "operator": op, "values": ["ssd"]}]});
+        let required = |terms: Value| {
+            let required = json!({"nodeSelectorTerms": terms});
+            let affinity = json!({"requiredDuringSchedulingIgnoredDuringExecution": required});
+            pod("p").with("affinity", json!({"nodeAffinity": affinity})).build()
+        };
+        let (ssd, broken) = (ssd.build(), required(json!([term("What")])));
+        let half_broken = required(json!([term("What"), term("In")]));
+        let [right, wrong] = ["ssd", "hdd"].map(|disk| node("n").label("disk", disk).build());
+        let added =
+            json!({"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term("NotIn")]}});
+        let args = NodeAffinityArgs { added_affinity: serde_json::from_value(added).ok() };
+        let picky = NodeAffinity::new(&args).expect("a plugin");
+        let plain = NodeAffinity::default();
+        for (plugin, waiting, old, new, hint) in [
+            (&plain, &ssd, None, &right, Hint::Queue),
+            (&plain, &ssd, None, &wrong, Hint::Skip),
+            (&plain, &ssd, Some(&wrong), &right, Hint::Queue),
+            (&plain, &ssd, Some(&right), &right, Hint::Skip),
+            (&plain, &ssd, Some(&ssd), &right, Hint::Queue),
+            (&plain, &broken, None, &right, Hint::Queue),
+            (&plain, &half_broken, Some(&right), &right, Hint::Skip),
+            (&plain, &half_broken, Some(&wrong), &right, Hint::Queue),
+            (&picky, &ssd, None, &right, Hint::Skip),
+        ] {
+            let event = if old.is_some() { Wake::NodeLabels } else { Wake::NodeAdded };
+            assert_eq!(ask(plugin, waiting, event, old, Some(new)), hint, "{waiting:?} {old:?} {new:?}");
+        }
     }
 
     #[test]

@@ -1,7 +1,12 @@
 //! `NodePorts`: host ports are taken once per node, address and protocol.
 
+use sim_core::api::object::Object;
+use sim_core::helpers::ports::host_ports;
+
+use crate::cache::Objects;
 use crate::framework::{
-    Attempt, Filter, Fits, Plugin, PreFilter, PreFiltered, Reads, Rejected, Verdict, Wake,
+    ActionType, Attempt, ClusterEvent, EventChange, EventResource, Filter, Fits, Hint, Plugin, PreFilter,
+    PreFiltered, QueueingHint, Reads, Rejected, Verdict, Wake,
 };
 use crate::node::NodeInfo;
 use crate::pod::PodInfo;
@@ -13,7 +18,6 @@ pub struct NodePorts;
 impl Plugin for NodePorts {
     const NAME: &'static str = "NodePorts";
     const READS: Reads = Reads::NodeLocal;
-    const WAKES_ON: &'static [Wake] = &[Wake::PodDeleted, Wake::NodeAdded];
     type Cycle = ();
     fn pre_filter(&self, _: &PodInfo) {}
 }
@@ -33,10 +37,31 @@ impl Filter for NodePorts {
     }
 }
 
+impl QueueingHint for NodePorts {
+    const BY_CLASS: bool = true;
+
+    fn events(&self) -> Vec<ClusterEvent> {
+        vec![ClusterEvent::new(EventResource::Pod, ActionType::DELETE), Wake::NodeAdded]
+    }
+
+    fn hint(&self, pod: &PodInfo, _: &Object, change: &EventChange<'_>, _: &Objects) -> Hint {
+        if change.event.resource == EventResource::Node {
+            return Hint::Queue;
+        }
+        let Some(old) = change.old.and_then(Object::as_pod) else { return Hint::Queue };
+        let placed = !old.node_name.is_empty() || !old.status.nominated_node_name.is_empty();
+        let conflict = || {
+            let freed = host_ports(&old.spec);
+            freed.iter().any(|freed| pod.host_ports.iter().any(|wanted| wanted.conflicts(freed)))
+        };
+        Hint::queue_if(placed && conflict())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{node, pod};
+    use crate::testing::{ask, node, on, pod};
     use serde_json::json;
     use sim_core::api::meta::Uid;
     use std::sync::Arc;
@@ -58,5 +83,23 @@ mod tests {
             assert_eq!(NodePorts.filter(&(), &with(port.clone()), &node).fits(), fits, "{port}");
         }
         assert!(node.remove_pod(Uid(1)) && node.used_ports.is_empty());
+    }
+
+    #[test]
+    fn what_helps() {
+        let with =
+            |port: i32| pod("p").container("ports", json!([{"containerPort": 1, "hostPort": port}])).build();
+        let waiting = with(80);
+        let deleted = Wake::PodDeleted;
+        for (event, old, hint) in [
+            (deleted, Some(on(with(80), "n")), Hint::Queue),
+            (deleted, Some(on(with(81), "n")), Hint::Skip),
+            (deleted, Some(on(pod("q").build(), "n")), Hint::Skip),
+            (deleted, Some(with(80)), Hint::Skip),
+            (deleted, Some(node("n").build()), Hint::Queue),
+            (Wake::NodeAdded, None, Hint::Queue),
+        ] {
+            assert_eq!(ask(&NodePorts, &waiting, event, old.as_ref(), None), hint, "{old:?}");
+        }
     }
 }

@@ -2,17 +2,23 @@
 
 use std::collections::BTreeSet;
 
+use sim_core::api::kind::Kind;
+use sim_core::api::object::Object;
 use sim_core::api::validation::field::Errors;
 use smallvec::SmallVec;
 use smol_str::{SmolStr, format_smolstr};
 
 use super::resource_scoring::{Asked, asked};
+use crate::cache::Objects;
 use crate::config::args::{NodeResourcesFitArgs, PluginArgs, ResourceSpec, ScoringStrategyType as Strategy};
 use crate::float::rounded_quotient;
-use crate::framework::{Code, Filter, Fits, Plugin, Reads, Score, Status, Verdict, Wake};
+use crate::framework::{
+    ActionType, ClusterEvent, Code, EventChange, EventResource, Filter, Fits, Hint, Plugin, QueueingHint,
+    Reads, Score, Status, Verdict,
+};
 use crate::node::NodeInfo;
-use crate::pod::PodInfo;
-use crate::resources::is_extended;
+use crate::pod::{PodInfo, requests_in_all};
+use crate::resources::{Resources, is_extended};
 
 /// The plugin.
 #[derive(Clone, Debug)]
@@ -95,8 +101,6 @@ struct Shortage<'a> {
 impl Plugin for NodeResourcesFit {
     const NAME: &'static str = "NodeResourcesFit";
     const READS: Reads = Reads::NodeLocal;
-    const WAKES_ON: &'static [Wake] =
-        &[Wake::PodDeleted, Wake::PodScaledDown, Wake::OwnScaledDown, Wake::NodeAdded, Wake::NodeAllocatable];
     /// The resources that count for the score.
     type Cycle = SmallVec<[Asked; 2]>;
 
@@ -160,6 +164,65 @@ impl Score for NodeResourcesFit {
     }
 }
 
+impl QueueingHint for NodeResourcesFit {
+    const BY_CLASS: bool = true;
+
+    fn events(&self) -> Vec<ClusterEvent> {
+        vec![
+            ClusterEvent::new(EventResource::Pod, ActionType::DELETE | ActionType::UPDATE_POD_SCALE_DOWN),
+            ClusterEvent::new(EventResource::Node, ActionType::ADD | ActionType::UPDATE_NODE_ALLOCATABLE),
+        ]
+    }
+
+    fn hint(&self, pod: &PodInfo, object: &Object, change: &EventChange<'_>, _: &Objects) -> Hint {
+        if change.event.resource == EventResource::Node {
+            let Some((old, Some(new))) = change.of(Kind::NODE) else { return Hint::Queue };
+            let new = NodeInfo::of(new).allocatable;
+            let grown = |old: &Object| grown(&pod.requests, &NodeInfo::of(old).allocatable, &new);
+            return Hint::queue_if(fits_empty(&pod.requests, &new) && old.is_none_or(grown));
+        }
+        match change.of(Kind::POD) {
+            Some((Some(old), None)) => Hint::queue_if(
+                old.as_pod()
+                    .is_some_and(|p| !p.node_name.is_empty() || !p.status.nominated_node_name.is_empty()),
+            ),
+            Some((Some(old), Some(new))) if new.meta.uid != object.meta.uid => {
+                let placed = new.as_pod().is_some_and(|p| !p.node_name.is_empty());
+                let frees = || {
+                    let amounts = |pod| Resources::from_list(&requests_in_all(pod));
+                    any_asked_for(&pod.requests, &amounts(new), &amounts(old))
+                };
+                Hint::queue_if(placed && frees())
+            }
+            _ => Hint::Queue,
+        }
+    }
+}
+
+/// True if a node without pods has room, whatever resources the profile ignores (`isFit`).
+fn fits_empty(asked: &Resources, allocatable: &Resources) -> bool {
+    let has = |asked: i64, allocatable: i64| asked <= 0 || asked <= allocatable;
+    allocatable.pods >= 1
+        && has(asked.milli_cpu, allocatable.milli_cpu)
+        && has(asked.memory, allocatable.memory)
+        && has(asked.ephemeral_storage, allocatable.ephemeral_storage)
+        && asked.scalars.iter().all(|(name, amount)| has(*amount, allocatable.scalar(name)))
+}
+
+/// True if there is more of something that the pod asks for, or room for more pods
+/// (`haveAnyRequestedResourcesIncreased`).
+fn grown(asked: &Resources, old: &Resources, new: &Resources) -> bool {
+    new.pods > old.pods || any_asked_for(asked, old, new)
+}
+
+/// True if one of the resources asked for is more in `more` than in `less`.
+fn any_asked_for(asked: &Resources, less: &Resources, more: &Resources) -> bool {
+    asked.milli_cpu > 0 && more.milli_cpu > less.milli_cpu
+        || asked.memory > 0 && more.memory > less.memory
+        || asked.ephemeral_storage > 0 && more.ephemeral_storage > less.ephemeral_storage
+        || asked.scalars.iter().any(|(name, amount)| *amount != 0 && more.scalar(name) > less.scalar(name))
+}
+
 /// `BuildBrokenLinearFunction`: the curve through the points, flat outside.
 fn broken_line(shape: &[(i64, i64)], at: i64) -> i64 {
     let mut previous: Option<(i64, i64)> = None;
@@ -179,7 +242,8 @@ fn broken_line(shape: &[(i64, i64)], at: i64) -> i64 {
 mod tests {
     use super::*;
     use crate::config::args;
-    use crate::testing::{node, pod};
+    use crate::framework::Wake;
+    use crate::testing::{ask, node, on, pod};
     use serde_json::json;
     use sim_core::api::meta::Uid;
     use std::sync::Arc;
@@ -256,6 +320,50 @@ mod tests {
         ] {
             let args = args::read(&args).expect("arguments");
             assert_eq!(NodeResourcesFit::new(args).expect_err("must be refused"), text);
+        }
+    }
+
+    #[test]
+    fn nodes_that_help() {
+        let gpu = |amount: &str| node("n").allocatable("example.com/gpu", amount).build();
+        let (waiting, idle) = (pod("p").cpu("2").request("example.com/gpu", "1").build(), pod("p").build());
+        let args =
+            serde_json::from_value(json!({"ignoredResources": ["example.com/gpu"]})).expect("arguments");
+        let plugin = NodeResourcesFit::new(args).expect("a plugin");
+        let roomy = node("n").allocatable("pods", "200").build();
+        for (waiting, old, new, hint) in [
+            (&waiting, None, gpu("1"), Hint::Queue),
+            (&waiting, None, gpu("0"), Hint::Skip),
+            (&waiting, Some(gpu("0")), gpu("1"), Hint::Queue),
+            (&waiting, Some(gpu("1")), gpu("1"), Hint::Skip),
+            (&waiting, Some(gpu("2")), gpu("1"), Hint::Skip),
+            (&waiting, Some(idle.clone()), gpu("1"), Hint::Queue),
+            (&idle, None, node("n").allocatable("pods", "0").build(), Hint::Skip),
+            (&idle, Some(gpu("1")), gpu("2"), Hint::Skip),
+            (&idle, Some(gpu("1")), roomy, Hint::Queue),
+        ] {
+            let event = if old.is_some() { Wake::NodeAllocatable } else { Wake::NodeAdded };
+            assert_eq!(ask(&plugin, waiting, event, old.as_ref(), Some(&new)), hint, "{old:?} {new:?}");
+        }
+    }
+
+    #[test]
+    fn pods_that_help() {
+        let plugin = NodeResourcesFit::new(NodeResourcesFitArgs::default()).expect("a plugin");
+        let waiting = pod("p").cpu("2").build();
+        let asks = |resource: &str, amount: &str| on(pod("q").request(resource, amount).build(), "n");
+        let smaller = pod("p").cpu("1").build();
+        for (old, new, hint) in [
+            (asks("cpu", "1"), None, Hint::Queue),
+            (pod("q").build(), None, Hint::Skip),
+            (node("n").build(), None, Hint::Queue),
+            (asks("cpu", "2"), Some(asks("cpu", "1")), Hint::Queue),
+            (asks("memory", "2"), Some(asks("memory", "1")), Hint::Skip),
+            (pod("q").cpu("2").build(), Some(pod("q").cpu("1").build()), Hint::Skip),
+            (waiting.clone(), Some(smaller), Hint::Queue),
+        ] {
+            let event = if new.is_some() { Wake::PodScaledDown } else { Wake::PodDeleted };
+            assert_eq!(ask(&plugin, &waiting, event, Some(&old), new.as_ref()), hint, "{old:?} {new:?}");
         }
     }
 

@@ -1,10 +1,16 @@
 //! `TaintToleration`: pods stay away from taints that they do not tolerate, and rather go where fewer soft ones are.
 
 use k8s_openapi::api::core::v1::{Taint, Toleration};
+use sim_core::api::kind::Kind;
+use sim_core::api::object::Object;
 use sim_core::helpers::taints::{PREFER_NO_SCHEDULE, find_untolerated, keeps_off, tolerate};
 use smol_str::format_smolstr;
 
-use crate::framework::{Code, Filter, Fits, Normalize, Plugin, Reads, Score, Status, Verdict, Wake};
+use crate::cache::Objects;
+use crate::framework::{
+    ActionType, ClusterEvent, Code, EventChange, EventResource, Filter, Fits, Hint, Normalize, Plugin,
+    QueueingHint, Reads, Score, Status, Verdict,
+};
 use crate::node::NodeInfo;
 use crate::pod::PodInfo;
 
@@ -15,7 +21,6 @@ pub struct TaintToleration;
 impl Plugin for TaintToleration {
     const NAME: &'static str = "TaintToleration";
     const READS: Reads = Reads::NodeLocal;
-    const WAKES_ON: &'static [Wake] = &[Wake::NodeAdded, Wake::NodeTaints, Wake::OwnTolerations];
     /// The pod's tolerations that can tolerate a soft taint.
     type Cycle = Vec<Toleration>;
 
@@ -57,10 +62,35 @@ impl Score for TaintToleration {
     }
 }
 
+impl QueueingHint for TaintToleration {
+    const BY_CLASS: bool = true;
+
+    fn events(&self) -> Vec<ClusterEvent> {
+        vec![
+            ClusterEvent::new(EventResource::Node, ActionType::ADD | ActionType::UPDATE_NODE_TAINT),
+            ClusterEvent::new(EventResource::Pod, ActionType::UPDATE_POD_TOLERATION),
+        ]
+    }
+
+    fn hint(&self, pod: &PodInfo, object: &Object, change: &EventChange<'_>, _: &Objects) -> Hint {
+        if change.event.resource == EventResource::Node {
+            let Some((old, Some(new))) = change.of(Kind::NODE) else { return Hint::Queue };
+            let refuses = |node: &Object| {
+                let taints = node.as_node().and_then(|n| n.spec.taints.as_deref()).unwrap_or(&[]);
+                find_untolerated(taints, tolerations(pod), keeps_off).is_some()
+            };
+            return Hint::queue_if(old.is_none_or(refuses) && !refuses(new));
+        }
+        let Some((_, Some(new))) = change.of(Kind::POD) else { return Hint::Queue };
+        Hint::queue_if(new.meta.uid == object.meta.uid)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{node, pod};
+    use crate::framework::Wake;
+    use crate::testing::{ask, node, pod};
     use serde_json::json;
 
     #[test]
@@ -87,6 +117,29 @@ mod tests {
             assert_eq!(status.map(|s| s.message()).as_deref(), reason, "{tolerations}");
             assert_eq!(TaintToleration.fits(&cycle, &info, &node), reason.is_none(), "{tolerations}");
             assert_eq!(TaintToleration.score(&cycle, &info, &node), score, "{tolerations}");
+        }
+    }
+
+    #[test]
+    fn what_helps() {
+        let tolerations = json!([{"key": "a", "operator": "Exists"}]);
+        let waiting = pod("p").with("tolerations", tolerations).build();
+        let tainted = |key: &str, effect: &str| {
+            node("n").spec(json!({"taints": [{"key": key, "effect": effect}]})).build()
+        };
+        let (known, hard) = (tainted("a", "NoSchedule"), tainted("b", "NoSchedule"));
+        let soft = tainted("b", "PreferNoSchedule");
+        let other = pod("q").build();
+        for (event, old, new, hint) in [
+            (Wake::NodeAdded, None, Some(&known), Hint::Queue),
+            (Wake::NodeAdded, None, Some(&hard), Hint::Skip),
+            (Wake::NodeTaints, Some(&hard), Some(&soft), Hint::Queue),
+            (Wake::NodeTaints, Some(&known), Some(&soft), Hint::Skip),
+            (Wake::NodeTaints, Some(&hard), Some(&other), Hint::Queue),
+            (Wake::OwnTolerations, Some(&waiting), Some(&waiting), Hint::Queue),
+            (Wake::OwnTolerations, Some(&other), Some(&other), Hint::Skip),
+        ] {
+            assert_eq!(ask(&TaintToleration, &waiting, event, old, new), hint, "{} {new:?}", event.label());
         }
     }
 }

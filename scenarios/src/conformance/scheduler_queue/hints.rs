@@ -1,0 +1,115 @@
+//! `hints`: what every plugin says of an event, and what they registered.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use sim_scheduler::cache::Objects;
+use sim_scheduler::framework::{
+    ActionType, ClusterEvent, EventChange, EventResource, Hint, Profile, Registered,
+};
+use sim_scheduler::pod::Classes;
+
+use super::super::quantity::{same, text};
+use super::{decode, event_json};
+
+pub(crate) fn check(input: &Value, expected: &Value) -> Result<(), String> {
+    compare(&Profile::default_profile(), input, expected, |_| true)
+}
+
+/// Compares what was recorded of the plugins that count.
+fn compare(
+    profile: &Profile,
+    input: &Value,
+    expected: &Value,
+    counts: impl Fn(&str) -> bool,
+) -> Result<(), String> {
+    let recorded = |field: &str| {
+        let list = expected[field].as_array().into_iter().flatten();
+        list.filter(|entry| counts(text(entry, "plugin"))).cloned().collect::<Vec<_>>()
+    };
+    if text(input, "kind") == "registeredEvents" {
+        let registered = profile.registered().iter();
+        let ours = registered.map(|r| json!({"event": event_json(r.event), "plugin": name(profile, r)}));
+        return same("events", sorted(ours), &sorted(recorded("events").into_iter()));
+    }
+    let (old, new) = (decode(&input["old"])?, decode(&input["new"])?);
+    let change = EventChange { event: event(&input["event"])?, old: old.as_ref(), new: new.as_ref() };
+    let object = decode(&input["pod"])?.ok_or("no pod")?;
+    let pod = Classes::default().of(&object).ok_or("not a pod")?;
+    let mut objects = Objects::default();
+    for value in input["objects"].as_array().into_iter().flatten() {
+        objects.set(Arc::new(decode(value)?.ok_or("an object is null")?));
+    }
+    let ours = profile.registered().iter().filter(|r| r.event.matches(change.event)).map(|r| {
+        let hint = match r.asks {
+            true => profile.plugin(r.plugin).hint(&pod, &object, &change, &objects),
+            false => Hint::Queue,
+        };
+        let hint = if hint == Hint::Queue { "Queue" } else { "QueueSkip" };
+        json!({"hint": hint, "plugin": name(profile, r), "registered": event_json(r.event)})
+    });
+    let mut recorded = recorded("hints");
+    for hint in recorded.iter_mut().filter_map(Value::as_object_mut) {
+        // It counts as Queue; its text goes to the log only.
+        hint.remove("error");
+    }
+    same("hints", sorted(ours), &sorted(recorded.into_iter()))
+}
+
+fn name(profile: &Profile, registered: &Registered) -> &'static str {
+    profile.plugin(registered.plugin).name()
+}
+
+/// The recorder had an order of its own.
+fn sorted(values: impl Iterator<Item = Value>) -> Value {
+    let mut values: Vec<Value> = values.collect();
+    values.sort_by_key(|v| ["plugin", "registered", "event", "hint"].map(|field| v[field].to_string()));
+    Value::Array(values)
+}
+
+/// An event by its name.
+fn event(value: &Value) -> Result<ClusterEvent, String> {
+    use EventResource as R;
+    let name = text(value, "resource");
+    let known = [
+        R::AssignedPod,
+        R::UnscheduledPod,
+        R::Node,
+        R::PersistentVolume,
+        R::PersistentVolumeClaim,
+        R::CSINode,
+        R::CSIDriver,
+        R::VolumeAttachment,
+        R::CSIStorageCapacity,
+        R::StorageClass,
+        R::ResourceClaim,
+        R::ResourceSlice,
+        R::DeviceClass,
+        R::WildCard,
+    ];
+    let resource =
+        known.into_iter().find(|r| r.as_str() == name).ok_or(format!("unknown resource {name:?}"))?;
+    let action = value["action"].as_u64().and_then(|bits| u32::try_from(bits).ok());
+    Ok(ClusterEvent::new(resource, ActionType(action.ok_or("no action")?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::super::walk;
+    use super::*;
+
+    /// All that was recorded, as far as the plugins exist.
+    #[test]
+    fn plugins_that_are_here_hint_as_recorded() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/unfinished/hints.json.gz");
+        let file = walk::read(&path).expect("the recorded hints");
+        let profile = Profile::default_profile();
+        let here = |plugin: &str| (0..profile.len()).any(|i| profile.plugin(i).name() == plugin);
+        for vector in file["vectors"].as_array().expect("vectors") {
+            let result = compare(&profile, &vector["input"], &vector["expected"], here);
+            assert_eq!(result, Ok(()), "{}", vector["name"]);
+        }
+    }
+}
