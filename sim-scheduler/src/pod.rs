@@ -13,9 +13,18 @@ use sim_core::api::wire::{decode_value, pod_status_to_json};
 use sim_core::helpers::ports::{HostPort, host_ports};
 use sim_core::helpers::resources::{PodResourcesOptions, ResourceList, pod_requests};
 use sim_core::time::Epoch;
-use smol_str::{SmolStr, SmolStrBuilder};
+use smol_str::{SmolStr, SmolStrBuilder, format_smolstr};
 
 use crate::resources::{PodRequests, Resources, requests_of};
+
+/// A PersistentVolumeClaim that a pod uses.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PodClaim {
+    /// Its name, in the pod's namespace.
+    pub name: SmolStr,
+    /// True if it is made for the pod (a generic ephemeral volume).
+    pub ephemeral: bool,
+}
 
 /// A pod class: everything about a pod that its replicas share. Names and uids are not here, so that what a plugin
 /// computes from a class holds for every pod of it.
@@ -43,10 +52,12 @@ pub struct PodInfo {
     pub host_ports: Vec<HostPort>,
     /// Images of all init and main containers, with a tag.
     pub images: Vec<SmolStr>,
+    /// Claims, in the order of the volumes that use them.
+    pub claims: Vec<PodClaim>,
 }
 
 impl PodInfo {
-    /// Compiles a class.
+    /// Compiles a class. Claims of ephemeral volumes still lack the pod's name.
     pub fn new(
         class: u64,
         namespace: SmolStr,
@@ -66,6 +77,7 @@ impl PodInfo {
             non_zero,
             host_ports: host_ports(&spec),
             images: images(&spec),
+            claims: claims(&spec, ""),
             spec,
         }
     }
@@ -92,6 +104,16 @@ fn resized(status: &PodStatus) -> Option<wire::PodStatus> {
     // Times do not matter here.
     let json = || pod_status_to_json(status, Epoch::default());
     tells.then(json).and_then(|json| decode_value(&json).ok())
+}
+
+/// The claims of a pod of some name.
+pub(crate) fn claims(spec: &PodSpec, pod: &str) -> Vec<PodClaim> {
+    let claim = |volume: &wire::Volume| match (&volume.persistent_volume_claim, &volume.ephemeral) {
+        (Some(source), _) => Some(PodClaim { name: SmolStr::new(&source.claim_name), ephemeral: false }),
+        (None, Some(_)) => Some(PodClaim { name: format_smolstr!("{pod}-{}", volume.name), ephemeral: true }),
+        (None, None) => None,
+    };
+    spec.volumes.iter().flatten().filter_map(claim).collect()
 }
 
 fn images(spec: &PodSpec) -> Vec<SmolStr> {
@@ -123,10 +145,15 @@ pub struct Classes {
 
 impl Classes {
     /// The class of a pod. A pod whose status tells of other resources than its spec (while it is resized) is of a
-    /// class of its own kind.
+    /// class of its own kind, and one with ephemeral volumes of its own alone: their claims have its name.
     pub fn of(&mut self, pod: &Object) -> Option<Arc<PodInfo>> {
         let body = pod.as_pod()?;
-        let class = self.of_spec(pod, &body.spec);
+        let mut class = self.of_spec(pod, &body.spec);
+        if class.claims.iter().any(|claim| claim.ephemeral) {
+            let claims = claims(&body.spec, pod.meta.name());
+            class = self.by_content(PodInfo { claims, ..(*class).clone() });
+            self.sweep();
+        }
         let Some(status) = resized(&body.status) else { return Some(class) };
         let PodRequests { exact, non_zero, .. } = requests_of(&body.spec, Some(&status));
         if exact == class.requests && non_zero == class.non_zero {
@@ -170,7 +197,7 @@ impl Classes {
 
     /// Forgets classes that nobody holds, whenever their number has doubled.
     fn sweep(&mut self) {
-        if self.by_address.len() < self.sweep_at.max(1024) {
+        if self.by_address.len().max(self.by_content.len()) < self.sweep_at.max(1024) {
             return;
         }
         // A class in use is held by at least one pod beside these maps.
@@ -179,7 +206,7 @@ impl Classes {
             bucket.retain(|class| Arc::strong_count(class) > 1);
             !bucket.is_empty()
         });
-        self.sweep_at = self.by_address.len() * 2;
+        self.sweep_at = self.by_address.len().max(self.by_content.len()) * 2;
     }
 }
 
@@ -194,6 +221,7 @@ fn fingerprint(info: &PodInfo) -> u64 {
     info.host_ports.hash(&mut hasher);
     info.images.hash(&mut hasher);
     info.spec.node_selector.hash(&mut hasher);
+    info.claims.hash(&mut hasher);
     hasher.finish()
 }
 
@@ -203,6 +231,7 @@ fn same_class(a: &PodInfo, b: &PodInfo) -> bool {
         && a.namespace == b.namespace
         && a.labels == b.labels
         && a.annotations == b.annotations
+        && a.claims == b.claims
         && a.spec == b.spec
 }
 
@@ -221,5 +250,24 @@ mod tests {
         ] {
             assert_eq!(normalized_image(name), want);
         }
+    }
+
+    #[test]
+    fn ephemeral_claims_have_the_pods_name() {
+        let volumes = serde_json::json!([{"name": "v", "persistentVolumeClaim": {"claimName": "data"}},
+            {"name": "e", "ephemeral": {}}, {"name": "x", "emptyDir": {}}]);
+        let mut classes = Classes::default();
+        let mut of = |name: &str| {
+            let info = classes.of(&crate::testing::pod(name).with("volumes", volumes.clone()).build());
+            info.expect("a pod")
+        };
+        let (a, b, again) = (of("a"), of("b"), of("a"));
+        let names = |info: &PodInfo| info.claims.iter().map(|c| c.name.to_string()).collect::<Vec<_>>();
+        assert_eq!(
+            (names(&a), names(&b)),
+            (vec!["data".into(), "a-e".into()], vec!["data".into(), "b-e".into()])
+        );
+        assert!(a.claims[1].ephemeral && !a.claims[0].ephemeral);
+        assert_eq!(a.class, again.class);
     }
 }

@@ -9,7 +9,7 @@ use sim_core::api::object::{Body, Node, Object, Pod};
 use crate::cache::Objects;
 use crate::framework::{ClusterEvent, EventChange, Hint, QueueingHint};
 use crate::node::NodeInfo;
-use crate::pod::PodInfo;
+use crate::pod::{PodInfo, claims};
 
 /// A node under construction.
 pub(crate) struct NodeBuilder {
@@ -154,6 +154,8 @@ impl PodBuilder {
     pub(crate) fn info(self) -> PodInfo {
         let object = self.build();
         let spec = object.as_pod().expect("a pod").spec.clone();
-        PodInfo::new(0, "default".into(), object.meta.labels, object.meta.annotations, spec)
+        let claims = claims(&spec, &object.meta.key.name);
+        let (labels, annotations) = (object.meta.labels, object.meta.annotations);
+        PodInfo { claims, ..PodInfo::new(0, "default".into(), labels, annotations, spec) }
     }
 }

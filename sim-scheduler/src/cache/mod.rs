@@ -4,6 +4,7 @@
 //! here, so there is one copy; [`Cache::refresh`] does what the copying did beside: it fixes the order of the nodes and
 //! the number of nodes that have an image, which both lag behind the cache as upstream's do.
 
+mod claims;
 mod images;
 mod objects;
 mod tree;
@@ -11,12 +12,13 @@ mod tree;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
-use sim_core::api::meta::Uid;
+use sim_core::api::meta::{Key, Uid};
 use sim_core::api::object::Object;
 use smol_str::SmolStr;
 
 use crate::node::NodeInfo;
 use crate::pod::PodInfo;
+use claims::ClaimUsers;
 use images::Images;
 pub use objects::Objects;
 use tree::NodeTree;
@@ -63,6 +65,7 @@ pub struct Cache {
     moves_base: u64,
     shape_version: u64,
     objects: Objects,
+    claim_users: ClaimUsers,
 }
 
 /// A pod came to a node, or left it.
@@ -100,6 +103,11 @@ impl Cache {
     /// Slot of a node that cycles see.
     pub fn slot(&self, name: &str) -> Option<Slot> {
         self.by_name.get(name).copied().filter(|slot| self.entries[*slot as usize].listed)
+    }
+
+    /// True if a pod on a node that cycles see uses a claim (`IsPVCUsedByPods`).
+    pub fn is_claim_used(&self, claim: &Key) -> bool {
+        self.claim_users.of(claim).iter().any(|slot| self.entries[*slot as usize].listed)
     }
 
     /// Nodes that changed since a mark, oldest first, some more than once, and the new mark. `None` if the mark is too
@@ -189,6 +197,7 @@ impl Cache {
         let slot = self.entry_of(node);
         let uid = object.meta.uid;
         self.entries[slot as usize].info.add_pod(uid, info.clone());
+        self.claim_users.add(slot, &info);
         self.moves.push(PodMove { slot, info: info.clone(), arrived: true });
         self.pods.insert(uid, PodState { slot, info, object, assumed });
         self.touch(slot);
@@ -197,6 +206,7 @@ impl Cache {
     fn displace(&mut self, uid: Uid) -> Option<PodState> {
         let state = self.pods.remove(&uid)?;
         self.entries[state.slot as usize].info.remove_pod(uid);
+        self.claim_users.remove(state.slot, &state.info);
         self.moves.push(PodMove { slot: state.slot, info: state.info.clone(), arrived: false });
         self.touch(state.slot);
         Some(state)

@@ -88,3 +88,25 @@ fn changes_are_told_once_and_old_marks_are_refused() {
     }
     assert_eq!(cache.changes_since(mark).0, None);
 }
+
+#[test]
+fn claims_are_used_by_pods_on_nodes_that_cycles_see() {
+    let volumes = serde_json::json!([{"name": "v", "persistentVolumeClaim": {"claimName": "data"}},
+        {"name": "w", "persistentVolumeClaim": {"claimName": "data"}}, {"name": "e", "ephemeral": {}}]);
+    let pod = |name: &str| Arc::new(pod(name).with("volumes", volumes.clone()).build());
+    let mut classes = crate::pod::Classes::default();
+    let mut cache = Cache::default();
+    cache.set_node(&node("n").build());
+    for name in ["a", "b"] {
+        let info = classes.of(&pod(name)).expect("a pod");
+        cache.assume(&pod(name), info, &"n".into());
+    }
+    let used = |cache: &Cache| ["data", "a-e"].map(|name| cache.is_claim_used(&Key::new("default", name)));
+    assert_eq!(used(&cache), [false, false], "not before a cycle sees it");
+    cache.refresh();
+    assert_eq!(used(&cache), [true, false]);
+    cache.forget(Uid::parse("a"));
+    assert_eq!(used(&cache), [true, false]);
+    cache.forget(Uid::parse("b"));
+    assert_eq!(used(&cache), [false, false]);
+}

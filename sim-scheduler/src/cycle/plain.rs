@@ -9,7 +9,6 @@ use super::{CycleState, Nominator, Sampling};
 use crate::cache::Slot;
 use crate::framework::{Attempt, Code, Diagnosis, Normalize, Point, PreFiltered, Profile, Status};
 use crate::node::NodeInfo;
-use crate::pod::PodInfo;
 
 /// Scores of one plugin, parallel to [`Evaluation::feasible`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -293,22 +292,27 @@ pub fn filters_with_nominated_pods(
                 state.add_pod(profile, attempt, pod, &crowded);
             }
         }
-        let status = run_filters(profile, followed.as_ref().unwrap_or(state), attempt.pod, &crowded);
+        let status = run_filters(profile, followed.as_ref().unwrap_or(state), attempt, &crowded);
         if status.is_some() {
             return status;
         }
     }
-    run_filters(profile, state, attempt.pod, node)
+    run_filters(profile, state, attempt, node)
 }
 
 /// What the first plugin says that does not let the pod pass; `None` if it passes (`RunFilterPlugins`).
-pub fn run_filters(profile: &Profile, state: &CycleState, pod: &PodInfo, node: &NodeInfo) -> Option<Status> {
+pub fn run_filters(
+    profile: &Profile,
+    state: &CycleState,
+    attempt: &Attempt<'_>,
+    node: &NodeInfo,
+) -> Option<Status> {
     for &i in profile.at(Point::Filter) {
         if state.skip_filter[i] {
             continue;
         }
         let plugin = profile.plugin(i);
-        let verdict = plugin.filter(state.of(i), pod, node);
+        let verdict = plugin.filter(state.of(i), attempt, node);
         let Some(status) = verdict.into_status(plugin.name()) else { continue };
         if status.code.is_rejected() {
             return Some(status);

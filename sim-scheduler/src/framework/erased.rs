@@ -107,11 +107,11 @@ pub trait AnyPlugin: Send + Sync {
     fn hint(&self, pod: &PodInfo, object: &Object, change: &EventChange<'_>, objects: &Objects) -> Hint;
     fn pre_enqueue(&self, pod: &Object, surroundings: Surroundings<'_>) -> Verdict;
     fn pre_filter(&self, state: &mut State, attempt: &Attempt<'_>) -> PreFiltered;
-    fn filter(&self, state: &State, pod: &PodInfo, node: &NodeInfo) -> Verdict;
+    fn filter(&self, state: &State, attempt: &Attempt<'_>, node: &NodeInfo) -> Verdict;
     /// The same as a yes or no.
-    fn fits(&self, state: &State, pod: &PodInfo, node: &NodeInfo) -> bool;
+    fn fits(&self, state: &State, attempt: &Attempt<'_>, node: &NodeInfo) -> bool;
     /// Takes positions out of `mask` whose nodes are refused. `slots` has the node of each position.
-    fn filter_all(&self, state: &State, pod: &PodInfo, cluster: &Cache, slots: &[Slot], mask: &mut Mask);
+    fn filter_all(&self, state: &State, attempt: &Attempt<'_>, slots: &[Slot], mask: &mut Mask);
     /// False if its state does not depend on pods: then the next two do nothing.
     fn follows_pods(&self) -> bool;
     fn add_pod(&self, state: &mut State, attempt: &Attempt<'_>, added: &NodePod, node: &NodeInfo);
@@ -141,7 +141,8 @@ pub trait AnyPlugin: Send + Sync {
     fn post_bind(&self, state: &mut State, attempt: &Attempt<'_>, node: &str);
 }
 
-type FilterAll<P> = fn(&P, &<P as Plugin>::Cycle, &PodInfo, &Cache, &[Slot], &mut Mask);
+type FilterOne<P, R> = fn(&P, &<P as Plugin>::Cycle, &Attempt<'_>, &NodeInfo) -> R;
+type FilterAll<P> = fn(&P, &<P as Plugin>::Cycle, &Attempt<'_>, &[Slot], &mut Mask);
 type ScoreAll<P> = fn(&P, &<P as Plugin>::Cycle, &PodInfo, &Cache, &[Slot], &mut [i64]);
 type PermitFn<P> = fn(&P, &mut <P as Plugin>::Cycle, &Attempt<'_>, &str, &mut Waiting) -> Permission;
 type NodeStep<P, R> = fn(&P, &mut <P as Plugin>::Cycle, &Attempt<'_>, &str) -> R;
@@ -161,8 +162,8 @@ pub struct Registration<P: Plugin> {
     hint: Option<fn(&P, &PodInfo, &Object, &EventChange<'_>, &Objects) -> Hint>,
     pre_enqueue: Option<fn(&P, &Object, Surroundings<'_>) -> Verdict>,
     check: Option<fn(&P, &mut P::Cycle, &Attempt<'_>) -> PreFiltered>,
-    filter: Option<fn(&P, &P::Cycle, &PodInfo, &NodeInfo) -> Verdict>,
-    fits: Option<fn(&P, &P::Cycle, &PodInfo, &NodeInfo) -> bool>,
+    filter: Option<FilterOne<P, Verdict>>,
+    fits: Option<FilterOne<P, bool>>,
     filter_all: Option<FilterAll<P>>,
     add_pod: Option<PodStep<P>>,
     remove_pod: Option<PodStep<P>>,
@@ -214,12 +215,11 @@ pub fn plugin<P: Plugin>(plugin: P) -> Registration<P> {
 fn filter_all<P: Filter>(
     plugin: &P,
     cycle: &P::Cycle,
-    pod: &PodInfo,
-    cluster: &Cache,
+    attempt: &Attempt<'_>,
     slots: &[Slot],
     mask: &mut Mask,
 ) {
-    mask.retain(|at| plugin.fits(cycle, pod, cluster.node(slots[at])));
+    mask.retain(|at| plugin.fits(cycle, attempt.pod, attempt.cluster.node(slots[at])));
 }
 
 fn score_all<P: Score>(
@@ -256,9 +256,17 @@ impl<P: Plugin> Registration<P> {
         pre_filter, PreFilter: PreFilter, |self| { self.check = Some(P::check); });
     point!(/// It refuses nodes.
     filter, Filter: Filter, |self| {
-        self.filter = Some(P::filter);
-        self.fits = Some(P::fits);
+        self.filter = Some(|plugin, cycle, attempt, node| plugin.filter(cycle, attempt.pod, node));
+        self.fits = Some(|plugin, cycle, attempt, node| plugin.fits(cycle, attempt.pod, node));
         self.filter_all = Some(filter_all::<P>);
+    });
+    point!(/// It refuses nodes, with a look at the rest of the cluster.
+    cluster_filter, Filter: ClusterFilter, |self| {
+        self.filter = Some(P::filter);
+        self.fits = Some(|plugin, cycle, attempt, node| plugin.filter(cycle, attempt, node).fits());
+        self.filter_all = Some(|plugin, cycle, attempt, slots, mask| {
+            mask.retain(|at| plugin.filter(cycle, attempt, attempt.cluster.node(slots[at])).fits());
+        });
     });
     point!(/// It helps pods that fit nowhere.
         post_filter, PostFilter: PostFilter, |self| { self.post_filter = Some(P::post_filter); });
@@ -399,16 +407,16 @@ impl<P: Plugin> AnyPlugin for Registration<P> {
         self.check.expect(ABSENT)(&self.plugin, self.cycle_mut(state), attempt)
     }
 
-    fn filter(&self, state: &State, pod: &PodInfo, node: &NodeInfo) -> Verdict {
-        self.filter.expect(ABSENT)(&self.plugin, self.cycle(state), pod, node)
+    fn filter(&self, state: &State, attempt: &Attempt<'_>, node: &NodeInfo) -> Verdict {
+        self.filter.expect(ABSENT)(&self.plugin, self.cycle(state), attempt, node)
     }
 
-    fn fits(&self, state: &State, pod: &PodInfo, node: &NodeInfo) -> bool {
-        self.fits.expect(ABSENT)(&self.plugin, self.cycle(state), pod, node)
+    fn fits(&self, state: &State, attempt: &Attempt<'_>, node: &NodeInfo) -> bool {
+        self.fits.expect(ABSENT)(&self.plugin, self.cycle(state), attempt, node)
     }
 
-    fn filter_all(&self, state: &State, pod: &PodInfo, cluster: &Cache, slots: &[Slot], mask: &mut Mask) {
-        self.filter_all.expect(ABSENT)(&self.plugin, self.cycle(state), pod, cluster, slots, mask);
+    fn filter_all(&self, state: &State, attempt: &Attempt<'_>, slots: &[Slot], mask: &mut Mask) {
+        self.filter_all.expect(ABSENT)(&self.plugin, self.cycle(state), attempt, slots, mask);
     }
 
     fn follows_pods(&self) -> bool {

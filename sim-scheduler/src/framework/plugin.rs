@@ -136,6 +136,14 @@ pub trait Filter: Plugin {
     }
 }
 
+/// The same for plugins that look at more than the pod's class and the node: [`Filter`] with the attempt. A plugin has one
+/// of the two.
+pub trait ClusterFilter: Plugin {
+    /// May the pod run on this node? Asked about nodes with pods added or taken away hypothetically, too, so pods of the
+    /// node are to be taken from `node`.
+    fn filter(&self, cycle: &Self::Cycle, attempt: &Attempt<'_>, node: &NodeInfo) -> Verdict;
+}
+
 /// Outcome of [`PostFilter::post_filter`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PostFiltered {

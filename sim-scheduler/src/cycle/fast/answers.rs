@@ -154,7 +154,7 @@ impl ClassAnswers {
         self.fits.fill(count);
         for &i in profile.at(Point::Filter) {
             if !self.state.skip_filter[i] {
-                profile.plugin(i).filter_all(self.state.of(i), attempt.pod, cluster, slots, &mut self.fits);
+                profile.plugin(i).filter_all(self.state.of(i), attempt, slots, &mut self.fits);
             }
         }
         self.feasible = self.fits.count();
@@ -244,9 +244,10 @@ impl ClassAnswers {
             }
         }
         let node = attempt.cluster.node(slot);
-        let fits = profile.at(Point::Filter).iter().all(|&i| {
-            self.state.skip_filter[i] || profile.plugin(i).fits(self.state.of(i), attempt.pod, node)
-        });
+        let fits = profile
+            .at(Point::Filter)
+            .iter()
+            .all(|&i| self.state.skip_filter[i] || profile.plugin(i).fits(self.state.of(i), attempt, node));
         self.fits.set(at, fits);
         if fits {
             self.feasible += 1;

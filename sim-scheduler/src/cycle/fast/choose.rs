@@ -242,7 +242,7 @@ impl<'a> Choice<'a> {
                 }
                 continue;
             }
-            match run_filters(profile, &answers.state, attempt.pod, attempt.cluster.node(*slot)) {
+            match run_filters(profile, &answers.state, attempt, attempt.cluster.node(*slot)) {
                 Some(status) if status.code != Code::Error => answers.refusals.learn(at, status),
                 _ => return FastOutcome::Unsure,
             }
