@@ -35,7 +35,7 @@
 //! // Behind upstream's default plugins, at every point that it is registered for:
 //! let profile = Profile::default_profile().with(plugin(Headroom { percent: 20 }).filter());
 //! let scheduler = sim_scheduler::Scheduler::new(vec![profile]);
-//! assert_eq!(scheduler.profiles()[0].at(Point::Filter).len(), 7);
+//! assert_eq!(scheduler.profiles()[0].at(Point::Filter).len(), 8);
 //! ```
 //!
 //! [`READS`](framework::Plugin::READS) is a promise: [`Reads::NodeLocal`](framework::Reads::NodeLocal) answers depend on
@@ -44,9 +44,7 @@
 //!
 //! # What is not here yet
 //!
-//! Inter-pod affinity, topology spread, volumes, devices, preemption, extenders and queueing hints. As the default
-//! profile has no PostFilter plugin so far, messages end before the part that upstream's DynamicResources and
-//! DefaultPreemption append (`… no new claims to deallocate, preemption: 0/1 nodes are available: …`).
+//! Inter-pod affinity, topology spread, volumes, devices, extenders and queueing hints.
 
 pub mod cache;
 pub mod config;

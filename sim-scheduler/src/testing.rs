@@ -117,6 +117,14 @@ pub(crate) fn pod(name: &str) -> PodBuilder {
 }
 
 impl PodBuilder {
+    /// A label; an empty value sets none.
+    pub(crate) fn label(mut self, key: &str, value: &str) -> Self {
+        if !value.is_empty() {
+            self.labels.insert(key.to_owned(), value.to_owned());
+        }
+        self
+    }
+
     pub(crate) fn request(mut self, resource: &str, amount: &str) -> Self {
         self.spec["containers"][0]["resources"]["requests"][resource] = json!(amount);
         self

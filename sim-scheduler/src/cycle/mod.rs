@@ -94,6 +94,14 @@ impl CycleState {
         &self.states[plugin]
     }
 
+    /// True if some plugin's state changes when pods are added or removed hypothetically.
+    pub fn follows_pods(&self, profile: &Profile) -> bool {
+        profile
+            .at(Point::PreFilter)
+            .iter()
+            .any(|i| !self.skip_filter[*i] && profile.plugin(*i).follows_pods())
+    }
+
     /// As if a pod were on a node, which has it already.
     pub fn add_pod(&mut self, profile: &Profile, attempt: &Attempt<'_>, added: &NodePod, node: &NodeInfo) {
         for &i in profile.at(Point::PreFilter) {

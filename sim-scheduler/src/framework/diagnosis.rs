@@ -111,6 +111,27 @@ impl Diagnosis {
         }
     }
 
+    /// Code of what is known about a node (`NodeToStatus.Get`).
+    pub fn code_of(&self, slot: Option<Slot>) -> Code {
+        let told = slot.and_then(|slot| self.nodes.iter().find(|(refused, _)| *refused == slot));
+        told.map_or_else(|| self.absent_code(), |(_, status)| status.code)
+    }
+
+    /// Nodes that were refused with a code, of all nodes that there are (`NodesForStatusCode`).
+    pub fn nodes_with(&self, code: Code, all: &[Slot]) -> Vec<Slot> {
+        let told = self.nodes.iter();
+        if self.absent_code() != code {
+            return told.filter(|(_, status)| status.code == code).map(|(slot, _)| slot).collect();
+        }
+        let others: BTreeSet<Slot> = told.filter(|(_, s)| s.code != code).map(|(slot, _)| slot).collect();
+        all.iter().copied().filter(|slot| !others.contains(slot)).collect()
+    }
+
+    fn absent_code(&self) -> Code {
+        let status = self.pre_filter.as_ref().or(self.absent.as_ref());
+        status.map_or(Code::UnschedulableAndUnresolvable, |status| status.code)
+    }
+
     /// The text of `FailedScheduling`, for a cluster of so many nodes.
     pub fn message(&self, nodes: usize) -> String {
         let mut text = format!("0/{nodes} nodes are available:");
@@ -181,5 +202,20 @@ mod tests {
             "0/14 nodes are available: pod affinity terms conflict. preemption: no"
         );
         assert_eq!(Diagnosis::default().message(3), "0/3 nodes are available:");
+    }
+
+    #[test]
+    fn nodes_that_nobody_spoke_of_have_the_code_of_pre_filter() {
+        let mut diagnosis = Diagnosis::default();
+        diagnosis.nodes.push(2, refused(&["x"]));
+        diagnosis.nodes.push(1, Status { code: Code::UnschedulableAndUnresolvable, ..refused(&["y"]) });
+        let all = [0, 1, 2, 3];
+        assert_eq!(diagnosis.nodes_with(Code::Unschedulable, &all), [2]);
+        assert_eq!(diagnosis.code_of(Some(2)), Code::Unschedulable);
+        assert_eq!(diagnosis.code_of(Some(3)), Code::UnschedulableAndUnresolvable);
+        assert_eq!(diagnosis.code_of(None), Code::UnschedulableAndUnresolvable);
+        diagnosis.pre_filter = Some(refused(&["z"]));
+        assert_eq!(diagnosis.nodes_with(Code::Unschedulable, &all), [0, 2, 3]);
+        assert_eq!(diagnosis.code_of(Some(3)), Code::Unschedulable);
     }
 }

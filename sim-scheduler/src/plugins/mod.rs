@@ -1,6 +1,8 @@
 //! The in-tree plugins, under upstream's names (`pkg/scheduler/framework/plugins`).
 
 pub mod default_binder;
+pub mod default_preemption;
+pub mod dynamic_resources;
 pub mod image_locality;
 pub mod node_affinity;
 pub mod node_name;
@@ -46,5 +48,13 @@ pub(crate) fn register(registry: &mut Registry) {
     });
     registry
         .register("ImageLocality", |_| Ok(plugin(image_locality::ImageLocality).pre_score().score().into()));
+    registry.register("DynamicResources", |_| {
+        let made = plugin(dynamic_resources::DynamicResources);
+        Ok(made.pre_enqueue().pre_filter().filter().post_filter().reserve().pre_bind().into())
+    });
+    registry.register("DefaultPreemption", |value| {
+        let made = default_preemption::DefaultPreemption::new(args::read(value)?);
+        Ok(plugin(made).pre_enqueue().post_filter().queueing_hints().into())
+    });
     registry.register("DefaultBinder", |_| Ok(plugin(default_binder::DefaultBinder).bind().into()));
 }

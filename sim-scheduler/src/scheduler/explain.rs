@@ -62,9 +62,6 @@ impl Scheduler {
 
     /// Why a pod is pending, in upstream's words: the message of its last attempt, or what keeps it from being tried.
     /// `None` if it waits for its first attempt, or is not pending.
-    ///
-    /// Texts of PostFilter plugins (`preemption: …`) are part of it once a profile has such plugins; the default
-    /// profile has none yet.
     pub fn why_pending(&self, pod: &Key) -> Option<String> {
         let uid = *self.pending.get(pod)?;
         let gate = self.queue.get(uid).and_then(|queued| queued.gate.as_ref());

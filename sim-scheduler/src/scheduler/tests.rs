@@ -123,7 +123,8 @@ fn a_pod_that_fits_nowhere_says_why_and_wakes_when_a_node_joins() {
     let web = pod("web").cpu("4").build();
     world.add(&web);
     world.run_until(Time::ZERO + secs(30));
-    let text = "0/1 nodes are available: 1 Insufficient cpu.";
+    let text = "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 nodes are \
+                available: 1 Preemption is not helpful for scheduling.";
     assert_eq!(world.patches(), [("Unschedulable".to_owned(), text.to_owned())]);
     assert_eq!(world.scheduler.why_pending(&web.meta.key).as_deref(), Some(text));
     let verdicts = &world.scheduler.explain(&web.meta.key).expect("an attempt").verdicts;

@@ -1,0 +1,222 @@
+//! `DefaultPreemption`: makes room for a pod by evicting less important ones
+//! (`plugins/defaultpreemption`, `framework/preemption`).
+//!
+//! What a node would cost ([`victims`]) and which node is cheapest ([`ranking`]) are found out here; the scheduler
+//! carries it out.
+
+mod budgets;
+mod ranking;
+#[cfg(test)]
+mod tests;
+mod victims;
+
+use sim_core::api::object::Object;
+use sim_core::api::pod_status::ConditionStatus;
+use smol_str::{SmolStr, format_smolstr};
+
+use crate::cache::{Objects, Slot};
+use crate::config::args::DefaultPreemptionArgs;
+use crate::framework::{
+    ActionType, ClusterEvent, Code, Diagnosis, Effects, EventChange, EventResource, Fits, Handle, Hint,
+    Plugin, PostFilter, PostFiltered, PreEnqueue, Preemption, QueueingHint, Status, Surroundings,
+    Unresolvable, Verdict,
+};
+use crate::pod::PodInfo;
+use victims::{DryRun, Victims};
+
+/// The plugin.
+#[derive(Clone, Debug, Default)]
+pub struct DefaultPreemption {
+    args: DefaultPreemptionArgs,
+}
+
+/// What a search for victims found.
+#[derive(Default)]
+struct Search {
+    candidates: Vec<(Slot, Victims)>,
+    /// What was said about the other nodes that were looked at.
+    refused: Diagnosis,
+    errors: Vec<SmolStr>,
+}
+
+impl DefaultPreemption {
+    /// The plugin with arguments.
+    pub fn new(args: DefaultPreemptionArgs) -> DefaultPreemption {
+        DefaultPreemption { args }
+    }
+
+    /// How many candidates end the search among so many nodes (`calculateNumCandidates`).
+    fn enough(&self, nodes: usize) -> usize {
+        let absolute = usize::try_from(self.args.min_candidate_nodes_absolute).unwrap_or(0);
+        let percentage = usize::try_from(self.args.min_candidate_nodes_percentage).unwrap_or(0);
+        (nodes * percentage / 100).max(absolute).min(nodes)
+    }
+
+    /// Looks for victims on the nodes in question, from one of them on (`DryRunPreemption`).
+    // DIFFERS: upstream looks at several nodes at once, from a random one on, in random order. Of many candidates it
+    // may find others, and some more than enough.
+    fn search(&self, handle: &Handle<'_>, nodes: &[Slot]) -> Search {
+        let dry_run = DryRun::new(handle);
+        let enough = self.enough(nodes.len());
+        let offset = handle.random as u32 as usize % nodes.len().max(1);
+        let (mut clean, mut violating) = (Vec::new(), Vec::new());
+        let mut search = Search::default();
+        for slot in nodes[offset..].iter().chain(&nodes[..offset]) {
+            match dry_run.victims(handle.attempt.cluster.node(*slot)) {
+                Ok(victims) if victims.pdb_violations == 0 => clean.push((*slot, victims)),
+                Ok(victims) if violating.len() < enough => violating.push((*slot, victims)),
+                Ok(_) => {}
+                Err(status) => {
+                    if status.code == Code::Error {
+                        search.errors.push(SmolStr::new(status.message()));
+                    }
+                    search.refused.nodes.push(*slot, status);
+                }
+            }
+            if !clean.is_empty() && clean.len() + violating.len() >= enough {
+                break;
+            }
+        }
+        search.candidates = clean;
+        search.candidates.append(&mut violating);
+        search
+    }
+}
+
+/// Why a pod may not preempt others, if so (`PodEligibleToPreemptOthers`).
+fn ineligible(handle: &Handle<'_>, diagnosis: &Diagnosis) -> Option<&'static str> {
+    let attempt = &handle.attempt;
+    let pod = attempt.object.as_pod()?;
+    if pod.spec.preemption_policy.as_deref() == Some("Never") {
+        return Some("not eligible due to preemptionPolicy=Never.");
+    }
+    let slot = attempt.cluster.slot(&pod.status.nominated_node_name)?;
+    if diagnosis.code_of(Some(slot)) == Code::UnschedulableAndUnresolvable {
+        return None;
+    }
+    let mut lower =
+        attempt.cluster.node(slot).pods.iter().filter(|other| other.info.priority < attempt.pod.priority);
+    let terminating =
+        lower.any(|other| attempt.cluster.pod_object(other.uid).is_some_and(|pod| is_being_preempted(pod)));
+    terminating.then_some("not eligible due to a terminating pod on the nominated node.")
+}
+
+/// True for a pod that ends because the scheduler preempted it (`podTerminatingByPreemption`).
+fn is_being_preempted(object: &Object) -> bool {
+    let condition = object.as_pod().and_then(|pod| pod.status.condition("DisruptionTarget"));
+    object.meta.is_deleting()
+        && condition.is_some_and(|c| c.status == ConditionStatus::True && c.reason == "PreemptionByScheduler")
+}
+
+impl Plugin for DefaultPreemption {
+    const NAME: &'static str = "DefaultPreemption";
+    type Cycle = ();
+    fn pre_filter(&self, _: &PodInfo) {}
+}
+
+impl PreEnqueue for DefaultPreemption {
+    fn pre_enqueue(&self, pod: &Object, surroundings: Surroundings<'_>) -> Verdict {
+        if surroundings.preempting.contains(&pod.meta.uid) {
+            return Unresolvable("waiting for the preemption for this pod to be finished");
+        }
+        Fits
+    }
+}
+
+impl QueueingHint for DefaultPreemption {
+    /// Registered so that the gate is looked at again; the plugins that refused the pod say when it is worth while.
+    fn events(&self) -> Vec<ClusterEvent> {
+        vec![ClusterEvent { resource: EventResource::Pod, action: ActionType::DELETE }]
+    }
+
+    fn hint(&self, _: &PodInfo, _: &Object, _: &EventChange<'_>, _: &Objects) -> Hint {
+        Hint::Skip
+    }
+}
+
+impl PostFilter for DefaultPreemption {
+    fn post_filter(
+        &self,
+        (): &(),
+        handle: &Handle<'_>,
+        diagnosis: &Diagnosis,
+        _: &mut Effects,
+    ) -> PostFiltered {
+        let mut outcome = self.preempt(handle, diagnosis);
+        let message = outcome.status.message();
+        if !message.is_empty() {
+            outcome.status.reasons = vec![format_smolstr!("preemption: {message}")];
+        }
+        outcome
+    }
+}
+
+impl DefaultPreemption {
+    /// `Evaluator.Preempt`.
+    fn preempt(&self, handle: &Handle<'_>, diagnosis: &Diagnosis) -> PostFiltered {
+        if let Some(reason) = ineligible(handle, diagnosis) {
+            let status = Status::new(Code::Unschedulable, reason);
+            return PostFiltered { status, ..PostFiltered::default() };
+        }
+        let cluster = handle.attempt.cluster;
+        let nodes = diagnosis.nodes_with(Code::Unschedulable, cluster.order());
+        let Search { candidates, mut refused, errors } = match nodes.is_empty() {
+            true => Search::default(),
+            false => self.search(handle, &nodes),
+        };
+        if candidates.is_empty() && !errors.is_empty() {
+            return PostFiltered { status: Status::error(aggregate(&errors)), ..PostFiltered::default() };
+        }
+        if candidates.is_empty() {
+            let text = "Preemption is not helpful for scheduling";
+            refused.absent = Some(Status::new(Code::UnschedulableAndUnresolvable, text));
+            let status = Status::new(Code::Unschedulable, refused.message(cluster.order().len()));
+            return PostFiltered { status, nominated_node: Some(SmolStr::default()), preemption: None };
+        }
+        match chosen(handle, candidates) {
+            Some(preemption) => PostFiltered {
+                status: Status::success(),
+                nominated_node: Some(preemption.node.clone()),
+                preemption: Some(preemption),
+            },
+            None => PostFiltered {
+                status: Status::new(Code::Unschedulable, "no candidate node for preemption"),
+                ..PostFiltered::default()
+            },
+        }
+    }
+}
+
+/// One of the best candidates.
+// DIFFERS: upstream takes the first in the random order of a map; here it is drawn from the best ones by name.
+fn chosen(handle: &Handle<'_>, candidates: Vec<(Slot, Victims)>) -> Option<Preemption> {
+    let name = |slot: Slot| &handle.attempt.cluster.node(slot).name;
+    let mut tied = ranking::best(&candidates);
+    tied.sort_unstable_by_key(|slot| name(*slot));
+    let draw = (handle.random >> 32) as usize;
+    let slot = *tied.get(draw % tied.len().max(1))?;
+    let (_, victims) = candidates.iter().find(|(candidate, _)| *candidate == slot)?;
+    Some(Preemption {
+        node: name(slot).clone(),
+        victims: victims.pods.clone(),
+        tied: tied.into_iter().map(|slot| name(slot).clone()).collect(),
+        candidates: candidates
+            .into_iter()
+            .map(|(slot, victims)| (name(slot).clone(), victims.pods, victims.pdb_violations))
+            .collect(),
+    })
+}
+
+/// Several errors as one text (`utilerrors.NewAggregate`): each is told once.
+fn aggregate(errors: &[SmolStr]) -> SmolStr {
+    let mut distinct: Vec<&str> = Vec::new();
+    for error in errors {
+        if !distinct.contains(&error.as_str()) {
+            distinct.push(error);
+        }
+    }
+    match distinct.as_slice() {
+        [one] => SmolStr::new(one),
+        many => format_smolstr!("[{}]", many.join(", ")),
+    }
+}
