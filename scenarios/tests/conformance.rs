@@ -22,7 +22,7 @@ const SCHEDULER: &[&str] = &["fit", "gates", "nodeaffinity", "ports", "sampling"
 fn check(paths: Vec<PathBuf>) {
     let mut out = Vec::new();
     let mut notices = Vec::new();
-    // Preemption is not there yet, so scheduler files are compared up to the point where it begins.
+    // The default profile is not complete yet: its plugins and what follows from a preemption are left out.
     let scheduler = SchedulerOptions { no_postfilter: true };
     let options = Options { paths, scheduler, ..Options::default() };
     let tally = run(&options, &mut out, &mut notices).expect("vectors can be read");

@@ -7,7 +7,7 @@
 //! let web = sim.create(pod("web").cpu("8"));
 //!
 //! sim.run_for(secs(30));
-//! assert_eq!(sim.why_pending(web), "0/1 nodes are available: 1 Insufficient cpu.");
+//! assert!(sim.why_pending(web).starts_with("0/1 nodes are available: 1 Insufficient cpu."));
 //!
 //! sim.at(secs(60), |c| { c.create(node("big").cpu("16").memory("64Gi")); });
 //! sim.run_until(|c| c.pod(web).is_running(), mins(5)).unwrap();

@@ -8,7 +8,11 @@ fn pending_pod_runs_once_a_big_enough_node_joins() {
     let web = sim.create(pod("web").cpu("8"));
 
     sim.run_for(secs(30));
-    assert_eq!(sim.why_pending(web), "0/1 nodes are available: 1 Insufficient cpu.");
+    assert_eq!(
+        sim.why_pending(web),
+        "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate, preemption: 0/1 nodes are \
+         available: 1 Preemption is not helpful for scheduling."
+    );
 
     sim.at(secs(60), |c| {
         c.create(node("big").cpu("16").memory("64Gi"));

@@ -49,7 +49,6 @@ fn unmodelled_fields(spec: &PodSpec) -> Vec<&'static str> {
             "topologySpreadConstraints",
         ),
         (claims, "volumes of PersistentVolumeClaims"),
-        (spec.resource_claims.as_ref().is_some_and(|c| !c.is_empty()), "resourceClaims"),
     ];
     fields.into_iter().filter(|(asked, _)| *asked).map(|(_, what)| what).collect()
 }
@@ -65,10 +64,6 @@ mod tests {
         let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: c, image: i}]";
         for (text, expected) in [
             (format!("{pod}}}"), None),
-            (
-                format!("{pod}, resourceClaims: [{{name: g, resourceClaimName: x}}]}}"),
-                Some("resourceClaims have"),
-            ),
             (format!("{pod}, affinity: {{podAntiAffinity: {{}}}}}}"), Some("podAffinity and")),
             (
                 format!("{pod}, volumes: [{{name: v, persistentVolumeClaim: {{claimName: x}}}}]}}"),
