@@ -8,8 +8,8 @@ fn decisions(c: &mut Criterion) {
     let nodes = nodes(5_000);
     let mut group = c.benchmark_group("decisions/5000-nodes");
     group.sample_size(10);
-    for classes in [1, 20] {
-        let pods = pods(10_000, classes);
+    for classes in [1, 20, 2_000] {
+        let pods = pods(if classes > 1_000 { 2_000 } else { 10_000 }, classes);
         group.throughput(Throughput::Elements(pods.len() as u64));
         for (name, sampling) in [("all-nodes", Sampling::All), ("upstream-sampling", Sampling::Percentage(0))]
         {

@@ -5,6 +5,7 @@
 //! the number of nodes that have an image, which both lag behind the cache as upstream's do.
 
 mod claims;
+mod columns;
 mod images;
 mod objects;
 mod tree;
@@ -19,6 +20,7 @@ use smol_str::SmolStr;
 use crate::node::NodeInfo;
 use crate::pod::PodInfo;
 use claims::ClaimUsers;
+pub use columns::NodeColumns;
 use images::Images;
 pub use objects::Objects;
 use tree::NodeTree;
@@ -64,6 +66,7 @@ pub struct Cache {
     moves: Vec<PodMove>,
     moves_base: u64,
     shape_version: u64,
+    columns: NodeColumns,
     objects: Objects,
     claim_users: ClaimUsers,
 }
@@ -88,6 +91,16 @@ impl Cache {
     /// Rises whenever [`Cache::order`] changes.
     pub fn order_version(&self) -> u64 {
         self.order_version
+    }
+
+    /// What the hottest filters and scores read, by position in the order.
+    pub fn columns(&self) -> &NodeColumns {
+        &self.columns
+    }
+
+    /// A node by position in the order.
+    pub fn node_at(&self, at: usize) -> &NodeInfo {
+        self.node(self.order[at])
     }
 
     /// A node by slot.
@@ -303,6 +316,11 @@ impl Cache {
         if membership_changed {
             self.list();
         }
+        for &slot in &dirty {
+            if let (false, Some(at)) = (membership_changed, self.position(slot)) {
+                self.columns.set(at, &self.entries[slot as usize].info);
+            }
+        }
         self.changes.extend(&dirty);
         // Allocation of the emptied list is kept for the next round.
         self.dirty = dirty;
@@ -327,6 +345,10 @@ impl Cache {
         self.position.resize(self.entries.len(), u32::MAX);
         for (at, slot) in self.order.iter().enumerate() {
             self.position[*slot as usize] = at as u32;
+        }
+        self.columns.reset(self.order.len());
+        for (at, slot) in self.order.iter().enumerate() {
+            self.columns.set(at, &self.entries[*slot as usize].info);
         }
     }
 }

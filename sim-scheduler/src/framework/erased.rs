@@ -110,8 +110,8 @@ pub trait AnyPlugin: Send + Sync {
     fn filter(&self, state: &State, attempt: &Attempt<'_>, node: &NodeInfo) -> Verdict;
     /// The same as a yes or no.
     fn fits(&self, state: &State, attempt: &Attempt<'_>, node: &NodeInfo) -> bool;
-    /// Takes positions out of `mask` whose nodes are refused. `slots` has the node of each position.
-    fn filter_all(&self, state: &State, attempt: &Attempt<'_>, slots: &[Slot], mask: &mut Mask);
+    /// The same about all nodes: takes the positions out of `mask` that are refused.
+    fn filter_column(&self, state: &State, attempt: &Attempt<'_>, mask: &mut Mask);
     /// False if its state does not depend on pods: then the next two do nothing.
     fn follows_pods(&self) -> bool;
     fn add_pod(&self, state: &mut State, attempt: &Attempt<'_>, added: &NodePod, node: &NodeInfo);
@@ -126,6 +126,8 @@ pub trait AnyPlugin: Send + Sync {
     fn pre_score(&self, state: &mut State, attempt: &Attempt<'_>, feasible: &[Slot]) -> Status;
     /// Raw scores of the slots.
     fn score_all(&self, state: &State, pod: &PodInfo, cluster: &Cache, slots: &[Slot], out: &mut [i64]);
+    /// Raw scores of all nodes, by position.
+    fn score_column(&self, state: &State, pod: &PodInfo, cluster: &Cache, out: &mut [i64]);
     fn normalize(&self, state: &State, pod: &PodInfo, scores: &mut [i64]) -> Status;
     fn reserve(&self, state: &mut State, attempt: &Attempt<'_>, node: &str, effects: &mut Effects) -> Status;
     fn unreserve(&self, state: &mut State, attempt: &Attempt<'_>, node: &str, effects: &mut Effects);
@@ -142,7 +144,8 @@ pub trait AnyPlugin: Send + Sync {
 }
 
 type FilterOne<P, R> = fn(&P, &<P as Plugin>::Cycle, &Attempt<'_>, &NodeInfo) -> R;
-type FilterAll<P> = fn(&P, &<P as Plugin>::Cycle, &Attempt<'_>, &[Slot], &mut Mask);
+type FilterColumn<P> = fn(&P, &<P as Plugin>::Cycle, &Attempt<'_>, &mut Mask);
+type ScoreColumn<P> = fn(&P, &<P as Plugin>::Cycle, &PodInfo, &Cache, &mut [i64]);
 type ScoreAll<P> = fn(&P, &<P as Plugin>::Cycle, &PodInfo, &Cache, &[Slot], &mut [i64]);
 type PermitFn<P> = fn(&P, &mut <P as Plugin>::Cycle, &Attempt<'_>, &str, &mut Waiting) -> Permission;
 type NodeStep<P, R> = fn(&P, &mut <P as Plugin>::Cycle, &Attempt<'_>, &str) -> R;
@@ -164,12 +167,13 @@ pub struct Registration<P: Plugin> {
     check: Option<fn(&P, &mut P::Cycle, &Attempt<'_>) -> PreFiltered>,
     filter: Option<FilterOne<P, Verdict>>,
     fits: Option<FilterOne<P, bool>>,
-    filter_all: Option<FilterAll<P>>,
+    filter_column: Option<FilterColumn<P>>,
     add_pod: Option<PodStep<P>>,
     remove_pod: Option<PodStep<P>>,
     post_filter: Option<fn(&P, &P::Cycle, &Handle<'_>, &Diagnosis, &mut Effects) -> PostFiltered>,
     pre_score: Option<fn(&P, &mut P::Cycle, &Attempt<'_>, &[Slot]) -> Status>,
     score_all: Option<ScoreAll<P>>,
+    score_column: Option<ScoreColumn<P>>,
     normalization: Normalize,
     normalize: Option<fn(&P, &P::Cycle, &PodInfo, &mut [i64]) -> Status>,
     reserve: Option<ReserveStep<P, Status>>,
@@ -195,12 +199,13 @@ pub fn plugin<P: Plugin>(plugin: P) -> Registration<P> {
         check: None,
         filter: None,
         fits: None,
-        filter_all: None,
+        filter_column: None,
         add_pod: None,
         remove_pod: None,
         post_filter: None,
         pre_score: None,
         score_all: None,
+        score_column: None,
         normalization: Normalize::Identity,
         normalize: None,
         reserve: None,
@@ -210,16 +215,6 @@ pub fn plugin<P: Plugin>(plugin: P) -> Registration<P> {
         bind: None,
         post_bind: None,
     }
-}
-
-fn filter_all<P: Filter>(
-    plugin: &P,
-    cycle: &P::Cycle,
-    attempt: &Attempt<'_>,
-    slots: &[Slot],
-    mask: &mut Mask,
-) {
-    mask.retain(|at| plugin.fits(cycle, attempt.pod, attempt.cluster.node(slots[at])));
 }
 
 fn score_all<P: Score>(
@@ -258,14 +253,16 @@ impl<P: Plugin> Registration<P> {
     filter, Filter: Filter, |self| {
         self.filter = Some(|plugin, cycle, attempt, node| plugin.filter(cycle, attempt.pod, node));
         self.fits = Some(|plugin, cycle, attempt, node| plugin.fits(cycle, attempt.pod, node));
-        self.filter_all = Some(filter_all::<P>);
+        self.filter_column = Some(|plugin, cycle, attempt, mask| {
+            plugin.filter_column(cycle, attempt.pod, attempt.cluster, mask);
+        });
     });
     point!(/// It refuses nodes, with a look at the rest of the cluster.
     cluster_filter, Filter: ClusterFilter, |self| {
         self.filter = Some(P::filter);
         self.fits = Some(|plugin, cycle, attempt, node| plugin.filter(cycle, attempt, node).fits());
-        self.filter_all = Some(|plugin, cycle, attempt, slots, mask| {
-            mask.retain(|at| plugin.filter(cycle, attempt, attempt.cluster.node(slots[at])).fits());
+        self.filter_column = Some(|plugin, cycle, attempt, mask| {
+            mask.retain(|at| plugin.filter(cycle, attempt, attempt.cluster.node_at(at)).fits());
         });
     });
     point!(/// It helps pods that fit nowhere.
@@ -275,6 +272,7 @@ impl<P: Plugin> Registration<P> {
     point!(/// It rates nodes.
     score, Score: Score, |self| {
         self.score_all = Some(score_all::<P>);
+        self.score_column = Some(P::score_column);
         self.normalization = P::NORMALIZE;
     });
     point!(/// It takes and gives back what pods use.
@@ -415,8 +413,8 @@ impl<P: Plugin> AnyPlugin for Registration<P> {
         self.fits.expect(ABSENT)(&self.plugin, self.cycle(state), attempt, node)
     }
 
-    fn filter_all(&self, state: &State, attempt: &Attempt<'_>, slots: &[Slot], mask: &mut Mask) {
-        self.filter_all.expect(ABSENT)(&self.plugin, self.cycle(state), attempt, slots, mask);
+    fn filter_column(&self, state: &State, attempt: &Attempt<'_>, mask: &mut Mask) {
+        self.filter_column.expect(ABSENT)(&self.plugin, self.cycle(state), attempt, mask);
     }
 
     fn follows_pods(&self) -> bool {
@@ -451,6 +449,10 @@ impl<P: Plugin> AnyPlugin for Registration<P> {
 
     fn score_all(&self, state: &State, pod: &PodInfo, cluster: &Cache, slots: &[Slot], out: &mut [i64]) {
         self.score_all.expect(ABSENT)(&self.plugin, self.cycle(state), pod, cluster, slots, out);
+    }
+
+    fn score_column(&self, state: &State, pod: &PodInfo, cluster: &Cache, out: &mut [i64]) {
+        self.score_column.expect(ABSENT)(&self.plugin, self.cycle(state), pod, cluster, out);
     }
 
     fn normalize(&self, state: &State, pod: &PodInfo, scores: &mut [i64]) -> Status {

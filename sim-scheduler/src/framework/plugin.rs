@@ -19,6 +19,7 @@ use super::waiting::Waiting;
 use super::wake::Wake;
 use crate::cache::{Cache, Objects, Slot};
 use crate::cycle::{CycleState, Nominator};
+use crate::mask::Mask;
 use crate::node::{NodeInfo, NodePod};
 use crate::pod::PodInfo;
 use crate::queue::QueuedPod;
@@ -134,6 +135,12 @@ pub trait Filter: Plugin {
     fn fits(&self, cycle: &Self::Cycle, pod: &PodInfo, node: &NodeInfo) -> bool {
         self.filter(cycle, pod, node).fits()
     }
+
+    /// The same about all nodes, by position in the order of the cache: takes refused ones out of the mask. Worth
+    /// writing for plugins that read columns ([`Cache::columns`]); must agree with [`Filter::filter`].
+    fn filter_column(&self, cycle: &Self::Cycle, pod: &PodInfo, cluster: &Cache, mask: &mut Mask) {
+        mask.retain(|at| self.fits(cycle, pod, cluster.node_at(at)));
+    }
 }
 
 /// The same for plugins that look at more than the pod's class and the node: [`Filter`] with the attempt. A plugin has one
@@ -231,6 +238,14 @@ pub trait Score: Plugin {
 
     /// Raw score of a node, higher is better unless reversed.
     fn score(&self, cycle: &Self::Cycle, pod: &PodInfo, node: &NodeInfo) -> i64;
+
+    /// The same of all nodes, by position in the order of the cache. Worth writing for plugins that read columns
+    /// ([`Cache::columns`]); must agree with [`Score::score`].
+    fn score_column(&self, cycle: &Self::Cycle, pod: &PodInfo, cluster: &Cache, out: &mut [i64]) {
+        for (at, score) in out.iter_mut().enumerate() {
+            *score = self.score(cycle, pod, cluster.node_at(at));
+        }
+    }
 }
 
 /// A normalisation of one's own ([`Normalize::Custom`]).

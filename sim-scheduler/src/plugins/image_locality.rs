@@ -1,6 +1,6 @@
 //! `ImageLocality`: pods rather go where their images are already.
 
-use crate::cache::Slot;
+use crate::cache::{Cache, Slot};
 use crate::float::scaled_image;
 use crate::framework::{Attempt, Plugin, PreScore, Reads, Score, Status};
 use crate::node::NodeInfo;
@@ -45,6 +45,16 @@ impl Score for ImageLocality {
         }
         let max = MAX_PER_CONTAINER * pod.images.len().max(1) as i64;
         100 * (sum.clamp(MIN, max) - MIN) / (max - MIN)
+    }
+
+    fn score_column(&self, nodes: &usize, pod: &PodInfo, cluster: &Cache, out: &mut [i64]) {
+        for (at, score) in out.iter_mut().enumerate() {
+            // Nodes without images have the lowest score: what counts for nothing.
+            *score = match cluster.columns().images[at] {
+                0 => 0,
+                _ => self.score(nodes, pod, cluster.node_at(at)),
+            };
+        }
     }
 }
 

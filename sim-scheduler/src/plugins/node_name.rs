@@ -2,7 +2,9 @@
 
 use smol_str::SmolStr;
 
+use crate::cache::Cache;
 use crate::framework::{Filter, Fits, Plugin, Reads, Unresolvable, Verdict, Wake};
+use crate::mask::Mask;
 use crate::node::NodeInfo;
 use crate::pod::PodInfo;
 
@@ -29,6 +31,12 @@ impl Filter for NodeName {
             return Fits;
         }
         Unresolvable("node(s) didn't match the requested node name")
+    }
+
+    fn filter_column(&self, wanted: &SmolStr, _: &PodInfo, cluster: &Cache, mask: &mut Mask) {
+        if !wanted.is_empty() {
+            mask.retain(|at| cluster.node_at(at).name == *wanted);
+        }
     }
 }
 

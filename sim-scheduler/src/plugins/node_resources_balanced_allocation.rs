@@ -2,8 +2,8 @@
 
 use smallvec::SmallVec;
 
-use super::resource_scoring::{Asked, asked};
-use crate::cache::Slot;
+use super::resource_scoring::{Asked, asked, asked_columns};
+use crate::cache::{Cache, Slot};
 use crate::config::args::{NodeResourcesBalancedAllocationArgs, ResourceSpec};
 use crate::float;
 use crate::framework::{Attempt, Plugin, PreScore, Reads, Score, Status};
@@ -42,6 +42,16 @@ impl PreScore for BalancedAllocation {
 impl Score for BalancedAllocation {
     fn score(&self, asked: &Self::Cycle, _: &PodInfo, node: &NodeInfo) -> i64 {
         float::balanced(asked.iter().map(|a| a.on(node, false)))
+    }
+
+    fn score_column(&self, asked: &Self::Cycle, pod: &PodInfo, cluster: &Cache, out: &mut [i64]) {
+        let columns = asked_columns(asked, cluster.columns(), false);
+        for (at, score) in out.iter_mut().enumerate() {
+            *score = match &columns {
+                Some(columns) => float::balanced(columns.iter().map(|column| column.at(at))),
+                None => self.score(asked, pod, cluster.node_at(at)),
+            };
+        }
     }
 }
 

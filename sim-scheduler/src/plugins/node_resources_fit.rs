@@ -8,14 +8,15 @@ use sim_core::api::validation::field::Errors;
 use smallvec::SmallVec;
 use smol_str::{SmolStr, format_smolstr};
 
-use super::resource_scoring::{Asked, asked};
-use crate::cache::Objects;
+use super::resource_scoring::{Asked, asked, asked_columns};
+use crate::cache::{Cache, Objects};
 use crate::config::args::{NodeResourcesFitArgs, PluginArgs, ResourceSpec, ScoringStrategyType as Strategy};
 use crate::float::rounded_quotient;
 use crate::framework::{
     ActionType, ClusterEvent, Code, EventChange, EventResource, Filter, Fits, Hint, Plugin, QueueingHint,
     Reads, Score, Status, Verdict,
 };
+use crate::mask::Mask;
 use crate::node::NodeInfo;
 use crate::pod::{PodInfo, requests_in_all};
 use crate::resources::{Resources, is_extended};
@@ -129,13 +130,36 @@ impl Filter for NodeResourcesFit {
         self.shortages(pod, node, |_| fits = false);
         fits
     }
+
+    fn filter_column(&self, cycle: &Self::Cycle, pod: &PodInfo, cluster: &Cache, mask: &mut Mask) {
+        let columns = cluster.columns();
+        let (pods, room) = (&columns.pods, &columns.allocatable_pods);
+        mask.retain_all(|at| pods[at] < room[at]);
+        for (asked, allocatable, used) in [
+            (pod.requests.milli_cpu, &columns.allocatable_cpu, &columns.requested_cpu),
+            (pod.requests.memory, &columns.allocatable_memory, &columns.requested_memory),
+            (
+                pod.requests.ephemeral_storage,
+                &columns.allocatable_ephemeral_storage,
+                &columns.requested_ephemeral_storage,
+            ),
+        ] {
+            if asked > 0 {
+                mask.retain_all(|at| asked <= allocatable[at].wrapping_sub(used[at]));
+            }
+        }
+        if pod.requests.scalars.iter().any(|(name, asked)| *asked > 0 && !self.ignores(name)) {
+            mask.retain(|at| self.fits(cycle, pod, cluster.node_at(at)));
+        }
+    }
 }
 
-impl Score for NodeResourcesFit {
-    fn score(&self, asked: &Self::Cycle, _: &PodInfo, node: &NodeInfo) -> i64 {
+impl NodeResourcesFit {
+    /// The score of resources, each requested and allocatable with its weight.
+    #[inline]
+    fn rate(&self, resources: impl Iterator<Item = ((i64, i64), i64)>) -> i64 {
         let (mut sum, mut weights) = (0_i64, 0_i64);
-        for resource in asked {
-            let (requested, allocatable) = resource.on(node, true);
+        for ((requested, allocatable), weight) in resources {
             if allocatable == 0 {
                 continue;
             }
@@ -153,8 +177,8 @@ impl Score for NodeResourcesFit {
                     }
                 }
             };
-            sum = sum.wrapping_add(score.wrapping_mul(resource.weight));
-            weights = weights.wrapping_add(resource.weight);
+            sum = sum.wrapping_add(score.wrapping_mul(weight));
+            weights = weights.wrapping_add(weight);
         }
         match (weights, &self.strategy) {
             (0, _) => 0,
@@ -195,6 +219,22 @@ impl QueueingHint for NodeResourcesFit {
                 Hint::queue_if(placed && frees())
             }
             _ => Hint::Queue,
+        }
+    }
+}
+
+impl Score for NodeResourcesFit {
+    fn score(&self, asked: &Self::Cycle, _: &PodInfo, node: &NodeInfo) -> i64 {
+        self.rate(asked.iter().map(|resource| (resource.on(node, true), resource.weight)))
+    }
+
+    fn score_column(&self, asked: &Self::Cycle, pod: &PodInfo, cluster: &Cache, out: &mut [i64]) {
+        let columns = asked_columns(asked, cluster.columns(), true);
+        for (at, score) in out.iter_mut().enumerate() {
+            *score = match &columns {
+                Some(columns) => self.rate(columns.iter().map(|column| (column.at(at), column.weight))),
+                None => self.score(asked, pod, cluster.node_at(at)),
+            };
         }
     }
 }

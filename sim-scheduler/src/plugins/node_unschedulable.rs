@@ -5,11 +5,12 @@ use sim_core::api::kind::Kind;
 use sim_core::api::object::Object;
 use sim_core::helpers::taints::{NO_SCHEDULE, tolerate};
 
-use crate::cache::Objects;
+use crate::cache::{Cache, Objects};
 use crate::framework::{
     ActionType, ClusterEvent, EventChange, EventResource, Filter, Fits, Hint, Plugin, QueueingHint, Reads,
     Unresolvable, Verdict,
 };
+use crate::mask::Mask;
 use crate::node::NodeInfo;
 use crate::pod::PodInfo;
 
@@ -40,6 +41,13 @@ fn tolerates_cordons(tolerations: Option<&[Toleration]>) -> bool {
 impl Filter for NodeUnschedulable {
     fn filter(&self, tolerates: &bool, _: &PodInfo, node: &NodeInfo) -> Verdict {
         if !node.unschedulable || *tolerates { Fits } else { Unresolvable("node(s) were unschedulable") }
+    }
+
+    fn filter_column(&self, tolerates: &bool, _: &PodInfo, cluster: &Cache, mask: &mut Mask) {
+        if !tolerates {
+            let cordoned = &cluster.columns().unschedulable;
+            mask.retain_all(|at| !cordoned[at]);
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 use smallvec::SmallVec;
 use smol_str::SmolStr;
 
+use crate::cache::NodeColumns;
 use crate::config::args::ResourceSpec;
 use crate::node::NodeInfo;
 use crate::resources::{Resources, is_scalar};
@@ -60,6 +61,48 @@ pub(super) fn asked(specs: &[ResourceSpec], requests: &Resources) -> SmallVec<[A
             Asked { resource, amount, weight: spec.weight }
         })
         .collect()
+}
+
+/// A resource that a pod asks of all nodes.
+pub(super) struct AskedColumn<'a> {
+    used: &'a [i64],
+    allocatable: &'a [i64],
+    amount: i64,
+    /// Weight of the resource.
+    pub(super) weight: i64,
+}
+
+impl AskedColumn<'_> {
+    /// As [`Asked::on`], of the node at a position.
+    #[inline]
+    pub(super) fn at(&self, at: usize) -> (i64, i64) {
+        match self.allocatable[at] {
+            0 => (0, 0),
+            allocatable => (self.used[at].wrapping_add(self.amount), allocatable),
+        }
+    }
+}
+
+/// The columns of all these resources; `None` if one of them has none.
+pub(super) fn asked_columns<'a>(
+    asked: &[Asked],
+    columns: &'a NodeColumns,
+    non_zero: bool,
+) -> Option<SmallVec<[AskedColumn<'a>; 2]>> {
+    let of = |asked: &Asked| {
+        let (used, allocatable) = match asked.resource {
+            Resource::Cpu if non_zero => (&columns.non_zero_cpu, &columns.allocatable_cpu),
+            Resource::Memory if non_zero => (&columns.non_zero_memory, &columns.allocatable_memory),
+            Resource::Cpu => (&columns.requested_cpu, &columns.allocatable_cpu),
+            Resource::Memory => (&columns.requested_memory, &columns.allocatable_memory),
+            Resource::EphemeralStorage => {
+                (&columns.requested_ephemeral_storage, &columns.allocatable_ephemeral_storage)
+            }
+            Resource::Scalar(_) | Resource::Other => return None,
+        };
+        Some(AskedColumn { used, allocatable, amount: asked.amount, weight: asked.weight })
+    };
+    asked.iter().map(of).collect()
 }
 
 impl Asked {

@@ -6,11 +6,12 @@ use sim_core::api::object::Object;
 use sim_core::helpers::taints::{PREFER_NO_SCHEDULE, find_untolerated, keeps_off, tolerate};
 use smol_str::format_smolstr;
 
-use crate::cache::Objects;
+use crate::cache::{Cache, Objects};
 use crate::framework::{
     ActionType, ClusterEvent, Code, EventChange, EventResource, Filter, Fits, Hint, Normalize, Plugin,
     QueueingHint, Reads, Score, Status, Verdict,
 };
+use crate::mask::Mask;
 use crate::node::NodeInfo;
 use crate::pod::PodInfo;
 
@@ -39,6 +40,12 @@ fn untolerated<'a>(pod: &PodInfo, node: &'a NodeInfo) -> Option<&'a Taint> {
     find_untolerated(node.taints(), tolerations(pod), keeps_off)
 }
 
+/// How many soft taints are not tolerated.
+fn untolerated_soft(soft: &[Toleration], taints: &[Taint]) -> i64 {
+    let taints = taints.iter().filter(|t| t.effect == PREFER_NO_SCHEDULE);
+    taints.filter(|t| !tolerate(soft, t)).count() as i64
+}
+
 impl Filter for TaintToleration {
     fn filter(&self, _: &Self::Cycle, pod: &PodInfo, node: &NodeInfo) -> Verdict {
         let Some(taint) = untolerated(pod, node) else { return Fits };
@@ -50,6 +57,15 @@ impl Filter for TaintToleration {
     fn fits(&self, _: &Self::Cycle, pod: &PodInfo, node: &NodeInfo) -> bool {
         untolerated(pod, node).is_none()
     }
+
+    fn filter_column(&self, _: &Self::Cycle, pod: &PodInfo, cluster: &Cache, mask: &mut Mask) {
+        let columns = cluster.columns();
+        let tolerated = |list: &Vec<Taint>| find_untolerated(list, tolerations(pod), keeps_off).is_none();
+        let tolerated: Vec<bool> = columns.taint_lists.iter().map(tolerated).collect();
+        if tolerated.contains(&false) {
+            mask.retain_all(|at| tolerated[columns.taints[at] as usize]);
+        }
+    }
 }
 
 impl Score for TaintToleration {
@@ -57,8 +73,15 @@ impl Score for TaintToleration {
 
     /// Number of soft taints that are not tolerated.
     fn score(&self, soft: &Self::Cycle, _: &PodInfo, node: &NodeInfo) -> i64 {
-        let taints = node.taints().iter().filter(|t| t.effect == PREFER_NO_SCHEDULE);
-        taints.filter(|t| !tolerate(soft, t)).count() as i64
+        untolerated_soft(soft, node.taints())
+    }
+
+    fn score_column(&self, soft: &Self::Cycle, _: &PodInfo, cluster: &Cache, out: &mut [i64]) {
+        let columns = cluster.columns();
+        let counts: Vec<i64> = columns.taint_lists.iter().map(|list| untolerated_soft(soft, list)).collect();
+        for (score, list) in out.iter_mut().zip(&columns.taints) {
+            *score = counts[*list as usize];
+        }
     }
 }
 

@@ -38,8 +38,10 @@ pub(super) struct ClassAnswers {
     /// Nodes with a score out of range: the plain way reports it.
     pub(super) invalid: Mask,
     pub(super) invalid_count: usize,
-    /// Totals of the feasible nodes, as far as no column has a say.
+    /// Totals of the feasible nodes, as far as no column has a say. Kept up to date once it was asked for twice.
     pub(super) tree: Tournament,
+    ranked: bool,
+    wanted: u32,
     pub(super) refusals: KnownRefusals,
     pub(super) columns: Vec<Column>,
     /// True if a score plugin has a say that is not node-local.
@@ -103,6 +105,8 @@ impl ClassAnswers {
             invalid: Mask::default(),
             invalid_count: 0,
             tree: Tournament::default(),
+            ranked: false,
+            wanted: 0,
             refusals: KnownRefusals::default(),
             columns,
             slow: false,
@@ -154,7 +158,7 @@ impl ClassAnswers {
         self.fits.fill(count);
         for &i in profile.at(Point::Filter) {
             if !self.state.skip_filter[i] {
-                profile.plugin(i).filter_all(self.state.of(i), attempt, slots, &mut self.fits);
+                profile.plugin(i).filter_column(self.state.of(i), attempt, &mut self.fits);
             }
         }
         self.feasible = self.fits.count();
@@ -173,17 +177,28 @@ impl ClassAnswers {
                     self.slow = true;
                     return false;
                 }
-                profile.plugin(i).score_all(self.state.of(i), attempt.pod, cluster, slots, &mut raw);
+                profile.plugin(i).score_column(self.state.of(i), attempt.pod, cluster, &mut raw);
                 self.take_scores(profile, i, &raw);
             }
+        }
+        self.invalid_count = self.fits.iter().filter(|at| self.invalid.has(*at)).count();
+        self.ranked = false;
+        true
+    }
+
+    /// Makes the tree, unless nobody wanted it before: it pays from the second time on. False if there is none.
+    pub(super) fn rank(&mut self, profile: &Profile) -> bool {
+        self.wanted = self.wanted.saturating_add(1);
+        if self.ranked || self.wanted == 1 {
+            return self.ranked;
         }
         for relative in &mut self.relative {
             for at in self.fits.iter() {
                 *relative.counts.entry(relative.raw[at]).or_default() += 1;
             }
         }
-        self.invalid_count = self.fits.iter().filter(|at| self.invalid.has(*at)).count();
         self.rank_all(profile);
+        self.ranked = true;
         true
     }
 
@@ -239,8 +254,8 @@ impl ClassAnswers {
         if self.fits.has(at) {
             self.feasible -= 1;
             self.invalid_count -= usize::from(self.invalid.has(at));
-            for relative in &mut self.relative {
-                relative.uncount(at);
+            if self.ranked {
+                self.relative.iter_mut().for_each(|relative| relative.uncount(at));
             }
         }
         let node = attempt.cluster.node(slot);
@@ -252,6 +267,9 @@ impl ClassAnswers {
         if fits {
             self.feasible += 1;
             self.rescore(profile, attempt, at, slot);
+        }
+        if !self.ranked {
+            return false;
         }
         let stale = self.relative.iter().any(|relative| relative.highest() != relative.max);
         let total = self.total(profile, at);
@@ -279,7 +297,9 @@ impl ClassAnswers {
                 next += 1;
                 invalid |= raw[0] < 0;
                 relative.raw[at] = raw[0];
-                *relative.counts.entry(raw[0]).or_default() += 1;
+                if self.ranked {
+                    *relative.counts.entry(raw[0]).or_default() += 1;
+                }
             }
         }
         self.absolute[at] = absolute;

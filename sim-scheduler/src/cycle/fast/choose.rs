@@ -43,7 +43,8 @@ impl<'a> Choice<'a> {
         let others = self.nodes_promised_to_others();
         let columns = !self.answers.columns.is_empty();
         let enough = self.enough();
-        if !columns && others.is_empty() && self.answers.feasible > 0 && enough >= self.answers.feasible {
+        let all = self.answers.feasible > 0 && enough >= self.answers.feasible;
+        if all && !columns && others.is_empty() && self.answers.rank(self.search.profile) {
             return self.best_of_all(ties);
         }
         self.scratch.mask.copy_from(&self.answers.fits);
