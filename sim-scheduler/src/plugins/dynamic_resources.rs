@@ -27,7 +27,8 @@ impl Plugin for DynamicResources {
     const NAME: &'static str = "DynamicResources";
     // Of pods without claims it says nothing, and pods with claims it refuses before it comes to nodes.
     const READS: Reads = Reads::NodeLocal;
-    const WAKES_ON: &'static [Wake] = &[Wake::NodeAdded, Wake::NodeLabels, Wake::NodeAllocatable];
+    // Nothing that happens helps pods with claims yet.
+    const WAKES_ON: &'static [Wake] = &[];
     type Cycle = Claims;
     fn pre_filter(&self, _: &PodInfo) -> Claims {
         Claims::default()
