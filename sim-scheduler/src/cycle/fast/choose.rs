@@ -37,7 +37,7 @@ impl<'a> Choice<'a> {
     }
 
     pub(super) fn make(mut self, ties: &mut TieBreak) -> FastOutcome {
-        if let Some(outcome) = self.nominated_first() {
+        if let Some(outcome) = self.nominated_first(ties) {
             return outcome;
         }
         let others = self.nodes_promised_to_others();
@@ -68,7 +68,7 @@ impl<'a> Choice<'a> {
     }
 
     /// The pod's own nominated node is tried before all others.
-    fn nominated_first(&mut self) -> Option<FastOutcome> {
+    fn nominated_first(&mut self, ties: &mut TieBreak) -> Option<FastOutcome> {
         let Search { profile, ref attempt, nominator, start, .. } = self.search;
         let name = attempt.object.as_pod().map_or("", |pod| pod.status.nominated_node_name.as_str());
         let slot = attempt.cluster.slot(name)?;
@@ -78,6 +78,8 @@ impl<'a> Choice<'a> {
         let node = attempt.cluster.node(slot);
         match filters_with_nominated_pods(profile, &self.answers.state, attempt, nominator, node) {
             None => {
+                // One draw per decision, also where there is no choice.
+                ties.choose(attempt.cluster, &[slot]);
                 Some(FastOutcome::Chosen { slot, score: 0, feasible: 1, evaluated: 1, next_start: start })
             }
             Some(_) => {
