@@ -56,6 +56,8 @@ pub struct NodeInfo {
     pub images: Vec<ImageState>,
     /// Rises with every change; unique over all nodes of a cache.
     pub generation: u64,
+    /// Rises whenever one of its pods was seen to have started.
+    pub start_times: u64,
 }
 
 impl NodeInfo {

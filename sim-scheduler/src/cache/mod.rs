@@ -232,7 +232,7 @@ impl Cache {
             let same_place = self.entries[state.slot as usize].info.name == *node;
             if same_place && Arc::ptr_eq(&state.info, &info) {
                 state.assumed = false;
-                state.object = object.clone();
+                self.set_pod_object(object);
                 return;
             }
             self.displace(uid);
@@ -243,6 +243,9 @@ impl Cache {
     /// A pod on a node was seen in a version that changes neither its class nor its place.
     pub fn set_pod_object(&mut self, object: &Arc<Object>) {
         if let Some(state) = self.pods.get_mut(&object.meta.uid) {
+            let start = |object: &Object| object.as_pod().and_then(|pod| pod.status.start_time);
+            let started = start(&state.object) != start(object);
+            self.entries[state.slot as usize].info.start_times += u64::from(started);
             state.object = object.clone();
         }
     }

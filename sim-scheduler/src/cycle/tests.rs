@@ -8,7 +8,7 @@ use sim_core::engine::random::Seed;
 use sim_core::time::Time;
 
 use super::*;
-use crate::framework::{Attempt, plugin};
+use crate::framework::{Attempt, Effects, Handle, plugin};
 use crate::pod::Classes;
 use crate::testing::{node, pod};
 
@@ -180,7 +180,7 @@ fn replay(steps: &[Step], profile: &Profile, ties: &TieBreak, wild: bool) -> Res
                 let attempt = Attempt { pod: &info, object: &object, cluster: &cache, now: Time::ZERO };
                 // Windows of few nodes stand in for what upstream does from 100 nodes on.
                 let sampling = if *sampled { Sampling::Window(3) } else { Sampling::All };
-                let (plain, _) = evaluate(profile, attempt, &nominator, sampling, start);
+                let (plain, plain_state) = evaluate(profile, attempt, &nominator, sampling, start);
                 let outcome =
                     fast.choose((0, profile), &attempt, &nominator, (sampling, start), &mut fast_ties);
                 decisions += 1;
@@ -212,6 +212,36 @@ fn replay(steps: &[Step], profile: &Profile, ties: &TieBreak, wild: bool) -> Res
                         prop_assert_eq!(diagnosis.nodes.len(), plain.diagnosis.nodes.len());
                         let blamed = &plain.diagnosis.unschedulable_plugins;
                         prop_assert_eq!(&diagnosis.unschedulable_plugins, blamed, "step {}", i);
+                        let handle = |state, memory, random| Handle {
+                            profile,
+                            attempt,
+                            state,
+                            nominator: &nominator,
+                            random,
+                            memory,
+                            explain: true,
+                        };
+                        let random = (i as u64) << 32 | i as u64;
+                        let plainly = run_post_filters(
+                            &handle(&plain_state, None, random),
+                            &plain.diagnosis,
+                            &mut Effects::default(),
+                        );
+                        let (state, memory) =
+                            fast.after_refusal(0, info.class).expect("only node-local plugins");
+                        let memory = std::cell::RefCell::new(memory);
+                        let handle = handle(&state, Some(&memory), random);
+                        let fastly = run_post_filters(&handle, diagnosis, &mut Effects::default());
+                        fast.remember(0, info.class, memory.into_inner());
+                        prop_assert_eq!(&fastly, &plainly, "step {}", i);
+                        if let Some(preemption) = plainly.and_then(|outcome| outcome.preemption) {
+                            for victim in &preemption.victims {
+                                cache.remove_pod(*victim);
+                                placed.retain(|uid| uid != victim);
+                            }
+                            nominator.nominate(object.meta.uid, &info, &preemption.node);
+                            promises.push_back(object.meta.uid);
+                        }
                         None
                     }
                     (None, true, _) => {

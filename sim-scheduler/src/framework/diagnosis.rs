@@ -54,6 +54,15 @@ impl Refusals {
         self.nodes.push((slot, kind as u32));
     }
 
+    /// The same for a status that is somebody else's.
+    pub fn push_same(&mut self, slot: Slot, status: &Status) {
+        let recent = self.kinds.len().saturating_sub(RECENT);
+        match self.kinds[recent..].iter().rposition(|known| known == status) {
+            Some(at) => self.nodes.push((slot, (recent + at) as u32)),
+            None => self.push(slot, status.clone()),
+        }
+    }
+
     /// Takes the first node out.
     pub(crate) fn remove_first(&mut self) {
         if !self.nodes.is_empty() {

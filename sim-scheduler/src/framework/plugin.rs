@@ -1,6 +1,7 @@
 //! One trait per extension point. A plugin implements [`Plugin`] and those of the others that it has something to say
 //! at; [`plugin`](super::plugin()) then puts it together, one word per extension point.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use sim_core::time::{Span, Time};
 use smol_str::SmolStr;
 
 use super::diagnosis::Diagnosis;
+use super::memory::Memory;
 use super::profile::Profile;
 use super::status::{Status, Verdict};
 use super::waiting::Waiting;
@@ -169,7 +171,7 @@ pub struct Preemption {
     pub node: SmolStr,
     /// The pods, most important first.
     pub victims: Vec<Uid>,
-    /// What was considered, by node: victims and PodDisruptionBudgets that they violate. For explanations.
+    /// What was considered, by node: victims and PodDisruptionBudgets that they violate. Only for explanations.
     pub candidates: Vec<(SmolStr, Vec<Uid>, usize)>,
     /// Nodes that were as good as the chosen one.
     pub tied: Vec<SmolStr>,
@@ -187,6 +189,11 @@ pub struct Handle<'a> {
     pub nominator: &'a Nominator,
     /// A random number, drawn once per run of the PostFilter plugins from the stream `scheduler/preemption`.
     pub random: u64,
+    /// Room to remember what was found out about single nodes for pods of this class. Only given where that depends on
+    /// nothing but the class, the [`NodeInfo`] (by its generation and start times) and pods that were promised the node.
+    pub memory: Option<&'a RefCell<Memory>>,
+    /// True if somebody wants to know about all candidates, not only the chosen one.
+    pub explain: bool,
 }
 
 /// Helps a pod that fits nowhere.

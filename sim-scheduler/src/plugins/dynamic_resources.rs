@@ -113,7 +113,15 @@ mod tests {
         let attempt = Attempt { pod: &info, object: &object, cluster: &cache, now: Time::ZERO };
         let (profile, nominator) = (Profile::default_profile(), Nominator::default());
         let (mut found, state) = evaluate(&profile, attempt, &nominator, Sampling::All, 0);
-        let handle = Handle { profile: &profile, attempt, state: &state, nominator: &nominator, random: 0 };
+        let handle = Handle {
+            profile: &profile,
+            attempt,
+            state: &state,
+            nominator: &nominator,
+            random: 0,
+            memory: None,
+            explain: false,
+        };
         let outcome = run_post_filters(&handle, &found.diagnosis, &mut Effects::default());
         found.diagnosis.post_filter = outcome.expect("there are such plugins").status.message();
         let message = found.diagnosis.message(1);

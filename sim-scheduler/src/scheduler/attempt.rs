@@ -1,5 +1,6 @@
 //! One attempt: from the head of the queue to an assumed pod, or to the reason why not (`ScheduleOne`).
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use sim_core::api::pod_status::{ConditionStatus, PodCondition};
@@ -12,7 +13,7 @@ use smol_str::{SmolStr, format_smolstr};
 use super::{Engine, LastAttempt, Scheduler, Timer};
 use crate::cache::Slot;
 use crate::cycle::{CycleState, FastOutcome, evaluate, run_post_filters};
-use crate::framework::{Attempt, Diagnosis, Effects, Handle, Point, Status};
+use crate::framework::{Attempt, Diagnosis, Effects, Handle, Memory, Point, Status};
 use crate::queue::QueuedPod;
 
 /// Longest note of an Event.
@@ -20,8 +21,15 @@ const NOTE_LIMIT: usize = 1024;
 
 /// What a search found.
 enum Found {
-    Node { slot: Slot, score: i64, feasible: usize, evaluated: usize, state: Option<CycleState> },
-    Nothing(Box<Diagnosis>, Option<CycleState>),
+    Node {
+        slot: Slot,
+        score: i64,
+        feasible: usize,
+        evaluated: usize,
+        state: Option<CycleState>,
+    },
+    /// With what PostFilter plugins need: the state, and what they remember of the class, if they may.
+    Nothing(Box<Diagnosis>, Option<(CycleState, Option<Memory>)>),
     Error(Status),
 }
 
@@ -93,7 +101,7 @@ impl Scheduler {
                 self.place(ctx, pod, slot, node, state);
             }
             Found::Nothing(mut diagnosis, state) => {
-                let nominated = state.and_then(|s| self.post_filter(ctx, &pod, &s, &mut diagnosis));
+                let nominated = state.and_then(|s| self.post_filter(ctx, &pod, s, &mut diagnosis));
                 let message = diagnosis.message(nodes);
                 let failure = Failure { message, rejected: true, diagnosis: Some(diagnosis), nominated };
                 self.failed(ctx, pod, failure);
@@ -119,9 +127,10 @@ impl Scheduler {
                     return Found::Node { slot, score, feasible, evaluated, state };
                 }
                 FastOutcome::Nothing(diagnosis) => {
-                    let state = self.fast.state_after_refusal(pod.profile, pod.info.class);
-                    if state.is_some() || profile.at(Point::PostFilter).is_empty() {
-                        return Found::Nothing(diagnosis, state);
+                    let known = self.fast.after_refusal(pod.profile, pod.info.class);
+                    if known.is_some() || profile.at(Point::PostFilter).is_empty() {
+                        let known = known.map(|(state, memory)| (state, Some(memory)));
+                        return Found::Nothing(diagnosis, known);
                     }
                 }
                 FastOutcome::Unsure => {}
@@ -134,11 +143,11 @@ impl Scheduler {
         }
         let (score, feasible, evaluated) = (found.score(), found.feasible.len(), found.evaluated());
         if found.best.is_empty() {
-            return Found::Nothing(Box::new(found.diagnosis), Some(state));
+            return Found::Nothing(Box::new(found.diagnosis), Some((state, None)));
         }
         match self.tie_break.choose(&self.cache, &found.best) {
             Some(slot) => Found::Node { slot, score, feasible, evaluated, state: Some(state) },
-            None => Found::Nothing(Box::new(found.diagnosis), Some(state)),
+            None => Found::Nothing(Box::new(found.diagnosis), Some((state, None))),
         }
     }
 
@@ -147,7 +156,7 @@ impl Scheduler {
         &mut self,
         ctx: &mut Ctx<'_, Timer>,
         pod: &QueuedPod,
-        state: &CycleState,
+        (state, memory): (CycleState, Option<Memory>),
         diagnosis: &mut Diagnosis,
     ) -> Option<SmolStr> {
         let profile = &self.profiles[pod.profile];
@@ -156,9 +165,21 @@ impl Scheduler {
         }
         let attempt = Attempt { pod: &pod.info, object: &pod.object, cluster: &self.cache, now: ctx.now() };
         let random = self.preemption.next_u64();
-        let handle = Handle { profile, attempt, state, nominator: &self.nominator, random };
+        let memory = memory.map(RefCell::new);
+        let handle = Handle {
+            profile,
+            attempt,
+            state: &state,
+            nominator: &self.nominator,
+            random,
+            memory: memory.as_ref(),
+            explain: false,
+        };
         let mut effects = Effects::default();
         let outcome = run_post_filters(&handle, diagnosis, &mut effects)?;
+        if let Some(memory) = memory {
+            self.fast.remember(pod.profile, pod.info.class, memory.into_inner());
+        }
         diagnosis.post_filter = outcome.status.message();
         self.apply(ctx, effects);
         outcome.nominated_node

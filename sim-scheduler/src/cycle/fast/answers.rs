@@ -8,7 +8,7 @@ use super::tournament::{ABSENT, Tournament};
 use crate::cache::Slot;
 use crate::cycle::CycleState;
 use crate::cycle::plain::{normalized, pre_score};
-use crate::framework::{Attempt, Normalize, Point, PreFiltered, Profile, Reads, Status};
+use crate::framework::{Attempt, Memory, Normalize, Point, PreFiltered, Profile, Reads, Status};
 use crate::mask::Mask;
 
 /// A score plugin whose scores depend on the highest among the feasible nodes.
@@ -44,6 +44,10 @@ pub(super) struct ClassAnswers {
     wanted: u32,
     pub(super) refusals: KnownRefusals,
     pub(super) columns: Vec<Column>,
+    /// True if a column had a say at Filter last time.
+    pub(super) filtered: bool,
+    /// What PostFilter plugins remember.
+    pub(super) memory: Memory,
     /// True if a score plugin has a say that is not node-local.
     slow: bool,
     /// True if some plugin wants its state after the choice of a node.
@@ -109,6 +113,8 @@ impl ClassAnswers {
             wanted: 0,
             refusals: KnownRefusals::default(),
             columns,
+            filtered: false,
+            memory: Memory::default(),
             slow: false,
             needs_state,
         })

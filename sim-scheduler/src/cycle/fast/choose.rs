@@ -23,8 +23,6 @@ pub(super) struct Choice<'a> {
     pub(super) search: Search<'a>,
     pub(super) answers: &'a mut ClassAnswers,
     pub(super) scratch: &'a mut Scratch,
-    /// True if some column had a say at Filter.
-    filtered: bool,
     /// Nodes that are refused for the sake of nominated pods.
     promised: Vec<(usize, Status)>,
     /// The pod's own nominated node, if it was refused.
@@ -33,7 +31,7 @@ pub(super) struct Choice<'a> {
 
 impl<'a> Choice<'a> {
     pub(super) fn new(search: Search<'a>, answers: &'a mut ClassAnswers, scratch: &'a mut Scratch) -> Self {
-        Choice { search, answers, scratch, filtered: false, promised: Vec::new(), again: None }
+        Choice { search, answers, scratch, promised: Vec::new(), again: None }
     }
 
     pub(super) fn make(mut self, ties: &mut TieBreak) -> FastOutcome {
@@ -41,17 +39,19 @@ impl<'a> Choice<'a> {
             return outcome;
         }
         let others = self.nodes_promised_to_others();
-        let columns = !self.answers.columns.is_empty();
+        let has_columns = !self.answers.columns.is_empty();
         let enough = self.enough();
         let all = self.answers.feasible > 0 && enough >= self.answers.feasible;
-        if all && !columns && others.is_empty() && self.answers.rank(self.search.profile) {
+        if all && !has_columns && others.is_empty() && self.answers.rank(self.search.profile) {
             return self.best_of_all(ties);
         }
         self.scratch.mask.copy_from(&self.answers.fits);
+        self.answers.filtered = false;
         let attempt = &self.search.attempt;
-        for column in self.answers.columns.iter_mut().filter(|column| column.filters) {
+        let ClassAnswers { columns, filtered, .. } = &mut *self.answers;
+        for column in columns.iter_mut().filter(|column| column.filters) {
             if let Some(plugin) = self.search.profile.plugin(column.plugin).columns() {
-                self.filtered |= plugin.filter(&mut column.kept, attempt, &mut self.scratch.mask);
+                *filtered |= plugin.filter(&mut column.kept, attempt, &mut self.scratch.mask);
             }
         }
         if !others.is_empty() && !self.leave_room_for(&others) {
@@ -102,7 +102,7 @@ impl<'a> Choice<'a> {
     /// Takes nodes out that do not fit once the pods that they were promised are there. False if that takes more than
     /// node-local answers.
     fn leave_room_for(&mut self, others: &[usize]) -> bool {
-        if self.filtered {
+        if self.answers.filtered {
             return false;
         }
         let Search { profile, ref attempt, nominator, .. } = self.search;
@@ -224,7 +224,7 @@ impl<'a> Choice<'a> {
         let Search { profile, ref attempt, start, .. } = self.search;
         let order = attempt.cluster.order();
         let answers = self.answers;
-        if self.filtered && columns_before_others(profile, answers) {
+        if answers.filtered && columns_before_others(profile, answers) {
             return FastOutcome::Unsure;
         }
         let mut others = self.promised;

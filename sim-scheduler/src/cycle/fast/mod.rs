@@ -20,7 +20,7 @@ use rustc_hash::FxHashMap;
 use super::plain::Search;
 use super::{CycleState, Nominator, Sampling, TieBreak};
 use crate::cache::Slot;
-use crate::framework::{Attempt, Diagnosis, Profile};
+use crate::framework::{Attempt, Diagnosis, Memory, Profile};
 use answers::ClassAnswers;
 use choose::{Choice, Scratch};
 
@@ -110,11 +110,18 @@ impl FastCycles {
         Some(answers.state.clone())
     }
 
-    /// State of the plugins after the last choice for a pod of a class. `None` if it does not have all that PostFilter
-    /// plugins need.
-    pub fn state_after_refusal(&self, profile: usize, class: u64) -> Option<CycleState> {
-        let answers = self.classes.get(&(profile, class)).filter(|answers| answers.columns.is_empty())?;
-        Some(answers.state.clone())
+    /// State of the plugins after the last refusal of a pod of a class, and what PostFilter plugins remember of the class;
+    /// to be given back with [`FastCycles::remember`]. `None` if more than node-local answers had a say.
+    pub fn after_refusal(&mut self, profile: usize, class: u64) -> Option<(CycleState, Memory)> {
+        let answers = self.classes.get_mut(&(profile, class)).filter(|answers| !answers.filtered)?;
+        Some((answers.state.clone(), std::mem::take(&mut answers.memory)))
+    }
+
+    /// Gives back what PostFilter plugins remember of a class.
+    pub fn remember(&mut self, profile: usize, class: u64, memory: Memory) {
+        if let Some(answers) = self.classes.get_mut(&(profile, class)) {
+            answers.memory = memory;
+        }
     }
 
     /// Drops the classes that were not used for longest, never the one just used.

@@ -10,6 +10,9 @@ mod ranking;
 mod tests;
 mod victims;
 
+use std::cell::RefCell;
+use std::sync::Arc;
+
 use sim_core::api::object::Object;
 use sim_core::api::pod_status::ConditionStatus;
 use smol_str::{SmolStr, format_smolstr};
@@ -22,7 +25,7 @@ use crate::framework::{
     Unresolvable, Verdict,
 };
 use crate::pod::PodInfo;
-use victims::{DryRun, Victims};
+use victims::{DryRun, Known, Victims};
 
 /// The plugin.
 #[derive(Clone, Debug, Default)]
@@ -33,7 +36,7 @@ pub struct DefaultPreemption {
 /// What a search for victims found.
 #[derive(Default)]
 struct Search {
-    candidates: Vec<(Slot, Victims)>,
+    candidates: Vec<(Slot, Arc<Victims>)>,
     /// What was said about the other nodes that were looked at.
     refused: Diagnosis,
     errors: Vec<SmolStr>,
@@ -56,13 +59,22 @@ impl DefaultPreemption {
     // DIFFERS: upstream looks at several nodes at once, from a random one on, in random order. Of many candidates it
     // may find others, and some more than enough.
     fn search(&self, handle: &Handle<'_>, nodes: &[Slot]) -> Search {
-        let dry_run = DryRun::new(handle);
+        let mut memory = handle.memory.map(RefCell::borrow_mut);
+        let mut unremembered = Known::default();
+        let known = memory.as_mut().map_or(&mut unremembered, |memory| memory.of::<Known>());
+        let dry_run = DryRun::new(handle, known.budgets(handle.attempt.cluster.objects()));
         let enough = self.enough(nodes.len());
         let offset = handle.random as u32 as usize % nodes.len().max(1);
         let (mut clean, mut violating) = (Vec::new(), Vec::new());
         let mut search = Search::default();
         for slot in nodes[offset..].iter().chain(&nodes[..offset]) {
-            match dry_run.victims(handle.attempt.cluster.node(*slot)) {
+            let node = handle.attempt.cluster.node(*slot);
+            let find = || dry_run.victims(node).map(Arc::new).map_err(Arc::new);
+            let outcome = match handle.nominator.on(&node.name) {
+                [] => known.outcome(*slot, node, find),
+                _ => find(),
+            };
+            match outcome {
                 Ok(victims) if victims.pdb_violations == 0 => clean.push((*slot, victims)),
                 Ok(victims) if violating.len() < enough => violating.push((*slot, victims)),
                 Ok(_) => {}
@@ -70,7 +82,7 @@ impl DefaultPreemption {
                     if status.code == Code::Error {
                         search.errors.push(SmolStr::new(status.message()));
                     }
-                    search.refused.nodes.push(*slot, status);
+                    search.refused.nodes.push_same(*slot, &status);
                 }
             }
             if !clean.is_empty() && clean.len() + violating.len() >= enough {
@@ -189,7 +201,7 @@ impl DefaultPreemption {
 
 /// One of the best candidates.
 // DIFFERS: upstream takes the first in the random order of a map; here it is drawn from the best ones by name.
-fn chosen(handle: &Handle<'_>, candidates: Vec<(Slot, Victims)>) -> Option<Preemption> {
+fn chosen(handle: &Handle<'_>, candidates: Vec<(Slot, Arc<Victims>)>) -> Option<Preemption> {
     let name = |slot: Slot| &handle.attempt.cluster.node(slot).name;
     let mut tied = ranking::best(&candidates);
     tied.sort_unstable_by_key(|slot| name(*slot));
@@ -201,8 +213,9 @@ fn chosen(handle: &Handle<'_>, candidates: Vec<(Slot, Victims)>) -> Option<Preem
         victims: victims.pods.clone(),
         tied: tied.into_iter().map(|slot| name(slot).clone()).collect(),
         candidates: candidates
-            .into_iter()
-            .map(|(slot, victims)| (name(slot).clone(), victims.pods, victims.pdb_violations))
+            .iter()
+            .filter(|_| handle.explain)
+            .map(|(slot, victims)| (name(*slot).clone(), victims.pods.clone(), victims.pdb_violations))
             .collect(),
     })
 }

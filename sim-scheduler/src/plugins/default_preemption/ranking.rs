@@ -1,6 +1,9 @@
 //! Which of several nodes to take victims from (`pickOneNodeForPreemption`).
 
 use std::cmp::Reverse;
+use std::sync::Arc;
+
+use sim_core::time::Time;
 
 use super::victims::Victims;
 use crate::cache::Slot;
@@ -8,14 +11,15 @@ use crate::cache::Slot;
 /// The best candidates, in their order; more than one if they are equal in everything that counts. One by one: fewest
 /// violated budgets, lowest priority of the most important victim, lowest sum of priorities, fewest victims, latest start
 /// of the first of the most important victims.
-pub(super) fn best(candidates: &[(Slot, Victims)]) -> Vec<Slot> {
+pub(super) fn best(candidates: &[(Slot, Arc<Victims>)]) -> Vec<Slot> {
     let rank = |victims: &Victims| {
         (
             victims.pdb_violations,
             victims.top_priority,
             victims.priority_sum,
             victims.pods.len(),
-            Reverse(victims.earliest_start),
+            // Pods that have not started count as started now, later than all others.
+            Reverse(victims.earliest_start.unwrap_or(Time(i64::MAX))),
         )
     };
     let Some(lowest) = candidates.iter().map(|(_, victims)| rank(victims)).min() else { return Vec::new() };
@@ -25,7 +29,6 @@ pub(super) fn best(candidates: &[(Slot, Victims)]) -> Vec<Slot> {
 #[cfg(test)]
 mod tests {
     use sim_core::api::meta::Uid;
-    use sim_core::time::Time;
 
     use super::*;
 
@@ -40,9 +43,9 @@ mod tests {
                     pdb_violations: *pdb_violations,
                     top_priority: priorities[0],
                     priority_sum: priorities.iter().map(|p| i64::from(*p) - i64::from(i32::MIN)).sum(),
-                    earliest_start: Time(*start),
+                    earliest_start: Some(Time(*start)),
                 };
-                (slot, victims)
+                (slot, Arc::new(victims))
             })
             .collect();
         assert_eq!(best(&made), expected, "{candidates:?}");

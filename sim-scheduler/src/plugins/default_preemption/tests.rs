@@ -71,7 +71,15 @@ impl World {
         let attempt = Attempt { pod: &info, object, cluster: &self.cache, now: Time::ZERO + secs(1000) };
         let (found, state) = evaluate(&profile, attempt, &self.nominator, Sampling::All, 0);
         assert!(found.feasible.is_empty() && found.error.is_none(), "{found:?}");
-        let handle = Handle { profile: &profile, attempt, state: &state, nominator: &self.nominator, random };
+        let handle = Handle {
+            profile: &profile,
+            attempt,
+            state: &state,
+            nominator: &self.nominator,
+            random,
+            memory: None,
+            explain: true,
+        };
         run_post_filters(&handle, &found.diagnosis, &mut Effects::default()).expect("there are such plugins")
     }
 }

@@ -3,12 +3,14 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
+use sim_core::api::kind::Kind;
 use sim_core::api::meta::Uid;
 use sim_core::api::object::Object;
 use sim_core::time::Time;
 use smol_str::format_smolstr;
 
 use super::budgets::Budgets;
+use crate::cache::{Objects, Slot};
 use crate::cycle::{CycleState, Nominator, filters_with_nominated_pods};
 use crate::framework::{Attempt, Code, Handle, Profile, Status};
 use crate::node::{NodeInfo, NodePod};
@@ -24,8 +26,58 @@ pub(super) struct Victims {
     pub(super) top_priority: i32,
     /// Sum of the priorities, each counted from the lowest one that there is.
     pub(super) priority_sum: i64,
-    /// When the first of those with the highest priority was started.
-    pub(super) earliest_start: Time,
+    /// When the first of those with the highest priority was started; `None` if none was.
+    pub(super) earliest_start: Option<Time>,
+}
+
+/// What is known about nodes for pods of one class.
+#[derive(Default)]
+pub(super) struct Known {
+    budgets: Option<(u64, Arc<Budgets>)>,
+    by_slot: Vec<Option<OfNode>>,
+}
+
+struct OfNode {
+    generation: u64,
+    start_times: u64,
+    outcome: Outcome,
+}
+
+/// The victims of a node, or why there are none.
+pub(super) type Outcome = Result<Arc<Victims>, Arc<Status>>;
+
+impl Known {
+    /// The budgets of now. If they changed, nothing else is known any more.
+    pub(super) fn budgets(&mut self, objects: &Objects) -> Arc<Budgets> {
+        let generation = objects.generation(Kind::POD_DISRUPTION_BUDGET);
+        if let Some((known, budgets)) = &self.budgets
+            && *known == generation
+        {
+            return budgets.clone();
+        }
+        self.by_slot.clear();
+        let budgets = Arc::new(Budgets::of(objects));
+        self.budgets = Some((generation, budgets.clone()));
+        budgets
+    }
+
+    /// What is known about a node, or is found out now.
+    pub(super) fn outcome(&mut self, slot: Slot, node: &NodeInfo, find: impl FnOnce() -> Outcome) -> Outcome {
+        let at = slot as usize;
+        if self.by_slot.len() <= at {
+            self.by_slot.resize_with(at + 1, || None);
+        }
+        let place = &mut self.by_slot[at];
+        if let Some(known) = place
+            && (known.generation, known.start_times) == (node.generation, node.start_times)
+        {
+            return known.outcome.clone();
+        }
+        let outcome = find();
+        let (generation, start_times) = (node.generation, node.start_times);
+        *place = Some(OfNode { generation, start_times, outcome: outcome.clone() });
+        outcome
+    }
 }
 
 /// Tries nodes without some of their pods. What it finds about a node depends on nothing else than this and the node.
@@ -34,7 +86,7 @@ pub(super) struct DryRun<'a> {
     attempt: Attempt<'a>,
     state: &'a CycleState,
     nominator: &'a Nominator,
-    budgets: Budgets,
+    budgets: Arc<Budgets>,
     /// False if the state is the same whatever pods are there.
     follows_pods: bool,
 }
@@ -55,13 +107,13 @@ struct Trial {
 }
 
 impl<'a> DryRun<'a> {
-    pub(super) fn new(handle: &Handle<'a>) -> DryRun<'a> {
+    pub(super) fn new(handle: &Handle<'a>, budgets: Arc<Budgets>) -> DryRun<'a> {
         DryRun {
             profile: handle.profile,
             attempt: handle.attempt,
             state: handle.state,
             nominator: handle.nominator,
-            budgets: Budgets::of(handle.attempt.cluster.objects()),
+            budgets,
             follows_pods: handle.state.follows_pods(handle.profile),
         }
     }
@@ -165,7 +217,7 @@ impl<'a> DryRun<'a> {
             pdb_violations,
             top_priority,
             priority_sum: victims.iter().map(from_lowest).sum(),
-            earliest_start: top.map(|v| v.start.unwrap_or(self.attempt.now)).min()?,
+            earliest_start: top.filter_map(|victim| victim.start).min(),
         })
     }
 }
