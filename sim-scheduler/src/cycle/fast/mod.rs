@@ -135,3 +135,6 @@ impl FastCycles {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
