@@ -24,6 +24,7 @@ pub struct ClusterBuilder {
     keep: Keep,
     livelock_events: Option<u64>,
     scheduler: Scheduler,
+    more_schedulers: Vec<Scheduler>,
     controllers: sim_controllers::Config,
     kubelets: FleetConfig,
     objects: Vec<Object>,
@@ -37,6 +38,7 @@ impl Default for ClusterBuilder {
             keep: Keep::Digest,
             livelock_events: None,
             scheduler: Scheduler::default(),
+            more_schedulers: Vec::new(),
             controllers: sim_controllers::Config::default(),
             kubelets: FleetConfig::default(),
             objects: Vec::new(),
@@ -100,6 +102,12 @@ impl ClusterBuilder {
         self
     }
 
+    /// One more scheduler, usually with profiles of other names. Pods go to those whose `spec.schedulerName` they say.
+    pub fn another_scheduler(mut self, scheduler: Scheduler) -> Self {
+        self.more_schedulers.push(scheduler);
+        self
+    }
+
     /// Settings of the controllers.
     pub fn controllers(mut self, config: sim_controllers::Config) -> Self {
         self.controllers = config;
@@ -132,9 +140,9 @@ impl ClusterBuilder {
     pub fn build(self) -> Cluster {
         let controllers = ControllerManager::new(self.controllers.clone());
         let kubelets = Fleet::new(self.kubelets.clone());
-        let scheduler = self.scheduler.clone();
+        let schedulers = [vec![self.scheduler.clone()], self.more_schedulers.clone()].concat();
         let mut cluster = self.build_empty();
-        cluster.run_scheduler(scheduler);
+        schedulers.into_iter().for_each(|scheduler| cluster.run_scheduler(scheduler));
         cluster.run_kubelets(kubelets);
         cluster.run_controllers(controllers);
         cluster

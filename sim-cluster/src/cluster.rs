@@ -37,8 +37,8 @@ struct Flight {
 pub struct Cluster {
     pub(crate) kernel: Kernel<Event>,
     pub(crate) api: ApiServer,
-    /// This and the next two are `None` in a cluster that is only an API server.
-    pub(crate) scheduler: Option<Scheduler>,
+    pub(crate) schedulers: Vec<Scheduler>,
+    /// This and the next are `None` in a cluster that is only an API server.
     pub(crate) kubelets: Option<Fleet>,
     pub(crate) controllers: Option<ControllerManager>,
     pub(crate) users: Vec<Box<dyn UserComponent>>,
@@ -78,7 +78,7 @@ impl Cluster {
         Cluster {
             kernel,
             api,
-            scheduler: None,
+            schedulers: Vec::new(),
             kubelets: None,
             controllers: None,
             users: Vec::new(),
@@ -102,11 +102,18 @@ impl Cluster {
         self.start(owner, name, watches);
     }
 
-    /// Adds kube-scheduler to a cluster that was built empty.
-    pub fn run_scheduler(&mut self, component: Scheduler) {
-        let (name, watches) = (component.name(), component.watches());
-        self.scheduler = Some(component);
-        self.start(Owner::Scheduler, name, watches);
+    /// Adds a scheduler: the only one of a cluster that was built empty, or one more, which has caches of its own and
+    /// sees what the others do when the API server tells.
+    pub fn run_scheduler(&mut self, mut component: Scheduler) {
+        let number = self.schedulers.len() as u16;
+        component.number = u32::from(number);
+        let name = match number {
+            0 => component.name().to_owned(),
+            _ => format!("{}-{number}", component.name()),
+        };
+        let watches = component.watches();
+        self.schedulers.push(component);
+        self.start(Owner::Scheduler(number), &name, watches);
     }
 
     pub(crate) fn run_kubelets(&mut self, component: Fleet) {
@@ -159,10 +166,11 @@ impl Cluster {
                     self.input(self.owners[id.0 as usize], Input::Changed(batch));
                 }
             }
-            Event::Scheduler(timer) => {
-                let Some(component) = &mut self.scheduler else { return true };
-                self.kernel.ctx(Event::Scheduler, &mut self.outbox, |ctx| component.fired(ctx, timer));
-                self.send_outbox(Owner::Scheduler);
+            Event::Scheduler(number, timer) => {
+                let Some(component) = self.schedulers.get_mut(usize::from(number)) else { return true };
+                let wrap = |t| Event::Scheduler(number, t);
+                self.kernel.ctx(wrap, &mut self.outbox, |ctx| component.fired(ctx, timer));
+                self.send_outbox(Owner::Scheduler(number));
             }
             Event::Kubelets(timer) => {
                 let Some(component) = &mut self.kubelets else { return true };
@@ -191,9 +199,10 @@ impl Cluster {
 
     fn input(&mut self, owner: Owner, input: Input) {
         match owner {
-            Owner::Scheduler => {
-                let Some(component) = &mut self.scheduler else { return };
-                self.kernel.ctx(Event::Scheduler, &mut self.outbox, |ctx| feed(component, ctx, input));
+            Owner::Scheduler(number) => {
+                let Some(component) = self.schedulers.get_mut(usize::from(number)) else { return };
+                let wrap = |t| Event::Scheduler(number, t);
+                self.kernel.ctx(wrap, &mut self.outbox, |ctx| feed(component, ctx, input));
             }
             Owner::Kubelets => {
                 let Some(component) = &mut self.kubelets else { return };
@@ -271,7 +280,7 @@ impl Cluster {
 
     fn owner_name(&self, owner: Owner) -> &'static str {
         match owner {
-            Owner::Scheduler => "kube-scheduler",
+            Owner::Scheduler(_) => "kube-scheduler",
             Owner::Kubelets => "kubelet",
             Owner::Controllers => "kube-controller-manager",
             Owner::User(number) => self.users.get(usize::from(number)).map_or("user", |u| u.name()),

@@ -9,8 +9,8 @@ use crate::Cluster;
 /// Who sent a request, owns a watch or a timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Owner {
-    /// kube-scheduler.
-    Scheduler,
+    /// A kube-scheduler, by number.
+    Scheduler(u16),
     /// All kubelets.
     Kubelets,
     /// kube-controller-manager.
@@ -30,8 +30,8 @@ pub(crate) enum Event {
     Reply(u32),
     /// Changes have become visible to a watcher.
     Deliver(WatcherId),
-    /// A timer of the scheduler.
-    Scheduler(sim_scheduler::scheduler::Timer),
+    /// A timer of a scheduler.
+    Scheduler(u16, sim_scheduler::scheduler::Timer),
     /// A timer of the kubelets.
     Kubelets(sim_kubelet::fleet::Timer),
     /// A timer of the controllers.

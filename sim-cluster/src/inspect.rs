@@ -182,12 +182,17 @@ impl Cluster {
     /// Why a pod is pending, in upstream's words; empty if it is not pending or was not tried yet.
     pub fn why_pending(&self, named: impl Named) -> String {
         let key = named.key(self);
-        self.scheduler.as_ref().and_then(|s| s.why_pending(&key)).unwrap_or_default()
+        self.schedulers.iter().find_map(|s| s.why_pending(&key)).unwrap_or_default()
     }
 
-    /// The scheduler, to look at; `None` in a cluster that was built empty.
+    /// The (first) scheduler, to look at; `None` in a cluster that was built empty.
     pub fn scheduler(&self) -> Option<&Scheduler> {
-        self.scheduler.as_ref()
+        self.schedulers.first()
+    }
+
+    /// All schedulers.
+    pub fn schedulers(&self) -> &[Scheduler] {
+        &self.schedulers
     }
 
     /// The kubelets, to look at; `None` in a cluster that was built empty.

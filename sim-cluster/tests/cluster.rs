@@ -1,6 +1,8 @@
 //! The whole cluster, as a user's tests see it.
 
 use sim_cluster::prelude::*;
+use sim_scheduler::framework::Registry;
+use sim_scheduler::{Scheduler, SchedulerConfig};
 
 #[test]
 fn pending_pod_runs_once_a_big_enough_node_joins() {
@@ -67,4 +69,32 @@ fn same_seed_same_bytes() {
     };
     assert_eq!(run(7), run(7));
     assert_ne!(run(7), run(8));
+}
+
+#[test]
+fn pods_are_bound_by_the_scheduler_they_name() {
+    let config = serde_json::json!({"apiVersion": "kubescheduler.config.k8s.io/v1",
+        "kind": "KubeSchedulerConfiguration", "profiles": [{"schedulerName": "packer", "pluginConfig": [
+            {"name": "NodeResourcesFit", "args": {"scoringStrategy": {"type": "MostAllocated",
+                "resources": [{"name": "cpu", "weight": 1}]}}}]}]});
+    let config = SchedulerConfig::from_json(config).unwrap();
+    let packer = Scheduler::from_config(&config, &Registry::in_tree()).unwrap();
+    let mut sim = Cluster::builder()
+        .seed(7)
+        .nodes(3, |i| node(&format!("n{i}")).cpu("8").memory("32Gi"))
+        .another_scheduler(packer)
+        .build();
+    let nobodys = sim.create(pod("nobodys").scheduler("unheard-of"));
+    for i in 0..6 {
+        sim.create(pod(&format!("spread-{i}")).cpu("1"));
+        sim.create(pod(&format!("packed-{i}")).cpu("1").scheduler("packer"));
+    }
+    sim.run_for(mins(1));
+    let nodes_of = |prefix: &str| {
+        let pods = sim.pods();
+        let named = pods.iter().filter(|pod| pod.object().is_some_and(|o| o.meta.name().starts_with(prefix)));
+        named.map(|pod| pod.node().expect("bound").to_owned()).collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!((nodes_of("spread").len(), nodes_of("packed").len()), (3, 1));
+    assert_eq!((sim.pod(nobodys).node(), sim.why_pending(nobodys)), (None, String::new()));
 }

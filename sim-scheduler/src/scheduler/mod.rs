@@ -121,6 +121,8 @@ pub struct Scheduler {
     pub engine: Engine,
     /// How ties are broken; takes effect at the start of the run.
     pub ties: Ties,
+    /// Its number among several schedulers of one cluster: each draws from streams of its own.
+    pub number: u32,
     cache: Cache,
     classes: Classes,
     queue: Queue,
@@ -160,6 +162,7 @@ impl Scheduler {
             sampling: Sampling::Percentage(0),
             engine: Engine::default(),
             ties: Ties::default(),
+            number: 0,
             cache: Cache::default(),
             classes: Classes::default(),
             queue: Queue::new(initial, max),
@@ -211,10 +214,14 @@ impl Scheduler {
 
     /// Draws from the streams of a seed from now on.
     pub fn reseed(&mut self, seed: Seed) {
-        self.cycle_cost = seed.stream("scheduler/cycle");
-        self.preemption = seed.stream("scheduler/preemption");
+        let stream = |name: &str| match self.number {
+            0 => seed.stream(&format!("scheduler/{name}")),
+            number => seed.stream(&format!("scheduler/{number}/{name}")),
+        };
+        self.cycle_cost = stream("cycle");
+        self.preemption = stream("preemption");
         self.tie_break = match self.ties {
-            Ties::Random => TieBreak::Random(seed.stream("scheduler/tie-break")),
+            Ties::Random => TieBreak::Random(stream("tie-break")),
             Ties::LowestName => TieBreak::LowestName,
         };
     }
