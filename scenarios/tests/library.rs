@@ -64,6 +64,7 @@ library! {
     gated_pods: "gated-pods",
     job_with_sidecar: "job-with-sidecar",
     late_node: "late-node",
+    preemption: "preemption",
     rollout: "rollout",
     scale_to_1000: "scale-to-1000",
 }

@@ -283,6 +283,16 @@ impl Queue {
         }
     }
 
+    /// Some plugin wants a pod to be tried at once (`Activate`): a waiting one, or one that backs off.
+    pub fn activate(&mut self, with: QueueContext<'_>, object: &Arc<Object>, now: Time) {
+        let uid = object.meta.uid;
+        if self.place_of(uid).is_some_and(|queue| queue != QueueName::Active)
+            && let Some(pod) = self.take(uid)
+        {
+            self.move_to_active(with, pod, now, true);
+        }
+    }
+
     /// Pods whose back-off ended go to the active queue.
     pub fn flush_backoff(&mut self, with: QueueContext<'_>, now: Time) {
         let window = now.truncate_to_secs();

@@ -167,6 +167,8 @@ pub struct PostFiltered {
 /// Pods that have to go for another one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Preemption {
+    /// The plugin that preempts them.
+    pub plugin: &'static str,
     /// The node they are on.
     pub node: SmolStr,
     /// The pods, most important first.

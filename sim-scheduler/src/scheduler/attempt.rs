@@ -10,7 +10,7 @@ use sim_core::engine::log::{EventType, Record};
 use sim_core::time::Time;
 use smol_str::{SmolStr, format_smolstr};
 
-use super::{Engine, LastAttempt, Scheduler, Timer};
+use super::{Engine, LastAttempt, Scheduler, Ties, Timer};
 use crate::cache::Slot;
 use crate::cycle::{CycleState, FastOutcome, evaluate, run_post_filters};
 use crate::framework::{Attempt, Diagnosis, Effects, Handle, Memory, Point, Status};
@@ -164,7 +164,10 @@ impl Scheduler {
             return None;
         }
         let attempt = Attempt { pod: &pod.info, object: &pod.object, cluster: &self.cache, now: ctx.now() };
-        let random = self.preemption.next_u64();
+        let random = match self.ties {
+            Ties::Random => self.preemption.next_u64(),
+            Ties::LowestName => 0,
+        };
         let memory = memory.map(RefCell::new);
         let handle = Handle {
             profile,
@@ -182,6 +185,9 @@ impl Scheduler {
         }
         diagnosis.post_filter = outcome.status.message();
         self.apply(ctx, effects);
+        if let Some(preemption) = outcome.preemption {
+            self.preempt(ctx, pod, preemption);
+        }
         outcome.nominated_node
     }
 
@@ -251,7 +257,7 @@ impl Scheduler {
             condition.last_transition_time = old.last_transition_time;
         }
         let nominated = nominated.filter(|n| status.nominated_node_name != *n).map(SmolStr::new);
-        let conditions = if old == Some(&condition) { Vec::new() } else { vec![condition] };
+        let conditions = if says_something_new(old, &condition) { vec![condition] } else { Vec::new() };
         if conditions.is_empty() && nominated.is_none() {
             return;
         }
@@ -259,6 +265,11 @@ impl Scheduler {
             PodStatusPatch { conditions, nominated_node_name: nominated, ..PodStatusPatch::default() };
         ctx.send(Request::PatchPodStatus { key: meta.key.clone(), uid: meta.uid, patch: Box::new(patch) });
     }
+}
+
+/// False if a condition would only be repeated (`UpdatePodCondition`); which generation it is about does not count.
+pub(super) fn says_something_new(old: Option<&PodCondition>, new: &PodCondition) -> bool {
+    old.is_none_or(|old| (old.status, &old.reason, &old.message) != (new.status, &new.reason, &new.message))
 }
 
 /// `truncateMessage`.

@@ -13,6 +13,7 @@ use sim_core::time::{Span, Time, mins};
 use smol_str::{SmolStr, format_smolstr};
 
 use super::attempt::Failure;
+use super::preemption::Asked;
 use super::{Scheduler, Timer, uid};
 use crate::cache::Slot;
 use crate::cycle::CycleState;
@@ -50,6 +51,8 @@ pub(super) enum Sent {
     Binding(Uid),
     /// By a PreBind plugin, as one of several.
     PreBind(Uid, usize),
+    /// To evict a victim.
+    Preemption(Asked),
 }
 
 impl Scheduler {
@@ -262,7 +265,7 @@ impl Scheduler {
         }
     }
 
-    fn next_tag(&mut self) -> Tag {
+    pub(super) fn next_tag(&mut self) -> Tag {
         self.next_tag += 1;
         Tag(self.next_tag)
     }

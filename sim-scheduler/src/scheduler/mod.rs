@@ -23,6 +23,7 @@ mod attempt;
 mod binding;
 mod changes;
 mod explain;
+mod preemption;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -45,6 +46,7 @@ use crate::queue::Queue;
 
 use binding::{Held, Sent};
 pub use explain::{LastAttempt, PluginVerdict};
+use preemption::Underway;
 
 /// Timers of the scheduler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,6 +141,9 @@ pub struct Scheduler {
     bindings: FxHashMap<Tag, Sent>,
     /// Pods whose preemption is still being carried out.
     preempting: BTreeSet<Uid>,
+    /// Preemptions that are being carried out, by number.
+    preemptions: BTreeMap<u64, Underway>,
+    next_preemption: u64,
     preemption: Stream,
     next_tag: u64,
     cycle_timer: Option<TimerId>,
@@ -177,6 +182,8 @@ impl Scheduler {
             held: BTreeMap::new(),
             bindings: FxHashMap::default(),
             preempting: BTreeSet::new(),
+            preemptions: BTreeMap::new(),
+            next_preemption: 0,
             preemption: Seed::default().stream("scheduler/preemption"),
             next_tag: 0,
             cycle_timer: None,
@@ -311,6 +318,7 @@ impl Component for Scheduler {
         match self.bindings.remove(&reply.tag) {
             Some(Sent::Binding(uid)) => self.bound(ctx, uid, reply.result.err()),
             Some(Sent::PreBind(uid, at)) => self.pre_bind_answered(ctx, uid, at, reply.result),
+            Some(Sent::Preemption(asked)) => self.victim_answered(ctx, asked, reply.result),
             None => {}
         }
         self.act_on_decided(ctx);

@@ -14,6 +14,8 @@ use crate::framework::{
 use crate::pod::PodInfo;
 use crate::testing::{node, pod};
 
+mod preemption;
+
 /// The scheduler with a hand-driven clock.
 struct World {
     scheduler: Scheduler,

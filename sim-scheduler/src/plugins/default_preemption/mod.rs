@@ -209,6 +209,7 @@ fn chosen(handle: &Handle<'_>, candidates: Vec<(Slot, Arc<Victims>)>) -> Option<
     let slot = *tied.get(draw % tied.len().max(1))?;
     let (_, victims) = candidates.iter().find(|(candidate, _)| *candidate == slot)?;
     Some(Preemption {
+        plugin: DefaultPreemption::NAME,
         node: name(slot).clone(),
         victims: victims.pods.clone(),
         tied: tied.into_iter().map(|slot| name(slot).clone()).collect(),
