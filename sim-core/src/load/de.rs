@@ -112,7 +112,7 @@ fn describe(found: Unexpected<'_>) -> String {
 }
 
 /// The known name that is a slip of the given one: other letter case, or one edit away.
-pub(crate) fn nearest<'a>(given: &str, known: &[&'a str]) -> Option<&'a str> {
+pub fn nearest<'a>(given: &str, known: &[&'a str]) -> Option<&'a str> {
     known
         .iter()
         .find(|k| k.eq_ignore_ascii_case(given))

@@ -32,6 +32,11 @@ impl<'s> Document<'s> {
         LoadError::new(message).with_path(path).at(&self.text, at)
     }
 
+    /// True if it was read as JSON, not as YAML.
+    pub fn is_json(&self) -> bool {
+        is_json(self.text.text)
+    }
+
     pub(crate) fn text(&self) -> Text<'s> {
         self.text
     }
@@ -70,6 +75,24 @@ pub fn documents<'s>(source: &'s Source, options: &LoadOptions) -> Result<Vec<Do
     }
     yaml_documents(text, &mut all)?;
     Ok(all)
+}
+
+/// The only document of a source, as a decoder of one object reads it: JSON if it starts with a brace, else YAML, of which
+/// the first document counts and the rest is not looked at. `None` if that is empty.
+///
+/// # Errors
+/// The source is too long, is not UTF-8, or has a syntax error.
+pub fn single<'s>(source: &'s Source, options: &LoadOptions) -> Result<Option<Document<'s>>, LoadError> {
+    let text = source.open(options.max_input)?;
+    if is_json(text.text) {
+        let mut reader = json::Reader::new(text);
+        let root = reader.value()?;
+        reader.end()?;
+        return Ok(Some(Document::new(root, std::mem::take(&mut reader.duplicates), text)));
+    }
+    let mut reader = yaml::Documents::new(text);
+    let root = reader.any_document()?.filter(|root| !root.is_null());
+    Ok(root.map(|root| Document::new(root, std::mem::take(&mut reader.duplicates), text)))
 }
 
 /// True if the text starts as a JSON object does.

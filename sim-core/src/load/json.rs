@@ -64,6 +64,11 @@ impl<'s> Reader<'s> {
         self.pos >= self.bytes.len()
     }
 
+    /// Nothing but white space may be left.
+    pub(crate) fn end(&mut self) -> Result<()> {
+        if self.at_end() { Ok(()) } else { Err(self.unexpected("the end of the text")) }
+    }
+
     /// Reads one value with everything in it.
     pub(crate) fn value(&mut self) -> Result<Node<'s>> {
         self.value_at(&Path::Root, 0)

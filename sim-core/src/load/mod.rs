@@ -22,8 +22,8 @@ mod yaml;
 
 use serde::de::DeserializeOwned;
 
-pub use de::IgnoredField;
-pub use documents::{Document, documents};
+pub use de::{IgnoredField, nearest};
+pub use documents::{Document, documents, single};
 pub use error::{LoadError, LoadErrors, Notice};
 pub use objects::{Loaded, LoadedObject, embedded, objects};
 pub(crate) use scalar::resolve as resolve_scalar_cow;

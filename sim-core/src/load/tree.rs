@@ -59,8 +59,12 @@ pub struct Entry<'s> {
 pub struct Duplicate {
     /// Field path.
     pub path: String,
+    /// Field name.
+    pub key: String,
     /// Byte offset of the second field.
     pub at: u32,
+    /// Byte offset of its value.
+    pub value_at: u32,
 }
 
 impl<'s> Node<'s> {
@@ -203,7 +207,9 @@ pub(crate) fn unique<'s>(
     let mut kept: indexmap::IndexMap<Cow<'s, str>, Entry<'s>, rustc_hash::FxBuildHasher> = Default::default();
     for entry in entries {
         if let Some(first) = kept.get_mut(&entry.key) {
-            found.push(Duplicate { path: Path::Key(path, &entry.key).to_string(), at: entry.key_at });
+            let path = Path::Key(path, &entry.key).to_string();
+            let (key, at, value_at) = (entry.key.to_string(), entry.key_at, entry.value.at);
+            found.push(Duplicate { path, key, at, value_at });
             *first = entry;
         } else {
             kept.insert(entry.key.clone(), entry);

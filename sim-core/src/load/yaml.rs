@@ -87,21 +87,31 @@ impl<'s> Documents<'s> {
     /// The next document that is not empty.
     pub(crate) fn next_document(&mut self) -> Result<Option<Node<'s>>> {
         loop {
-            let Some((event, at)) = self.event()? else { return Ok(None) };
+            match self.any_document()? {
+                Some(node) if node.is_null() => {}
+                other => return Ok(other),
+            }
+        }
+    }
+
+    /// The next document, be it empty.
+    pub(crate) fn any_document(&mut self) -> Result<Option<Node<'s>>> {
+        while let Some((event, at)) = self.event()? {
             match event {
-                Event::StreamEnd => return Ok(None),
+                Event::StreamEnd => break,
                 Event::StreamStart | Event::DocumentStart(..) | Event::DocumentEnd => {
                     self.anchors.clear();
                     self.aliased = 0;
                 }
                 _ => {
                     let node = self.node((event, at), &Path::Root, 0)?;
-                    if !node.is_null() {
-                        return Ok(Some(node));
-                    }
+                    // Only at its end it is known to be a document.
+                    self.event()?;
+                    return Ok(Some(node));
                 }
             }
         }
+        Ok(None)
     }
 
     /// Gives everything to a sink.
