@@ -32,6 +32,7 @@ mod pod_requests;
 mod qos;
 mod quantity;
 mod replicaset_utils;
+mod schedconfig;
 mod scheduler;
 mod scheduler_queue;
 mod selectors;
@@ -80,6 +81,7 @@ const ADAPTERS: &[(&str, Check)] = &[
     ("qos", qos::check),
     ("quantity", quantity::check),
     ("replicaset_utils", replicaset_utils::check),
+    ("schedconfig", schedconfig::check),
     ("selectors", selectors::check),
     ("termination_derived", termination_derived::check),
     ("validation", validation::check),

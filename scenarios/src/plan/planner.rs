@@ -8,10 +8,11 @@ use sim_core::engine::timing::Timing;
 use sim_core::load::tree::Node;
 use sim_core::load::{
     Document, LoadError, LoadErrors, LoadOptions, LoadedObject, Notice, Strictness, documents, embedded,
-    from_tree, objects, read,
+    from_tree, objects,
 };
 use sim_core::time::{Epoch, Span, Time};
-use sim_scheduler::config::SchedulerConfig;
+use sim_scheduler::Scheduler;
+use sim_scheduler::config::{ConfigError, SchedulerConfig};
 use sim_scheduler::framework::Registry;
 
 use super::{AFTER_LAST, Do, Placed, Plan, Settings, Trace, nodes, read_source};
@@ -336,15 +337,13 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn scheduler_config(&mut self, path: &Path) -> Result<SchedulerConfig, LoadErrors> {
+    fn scheduler_config(&self, path: &Path) -> Result<SchedulerConfig, LoadErrors> {
         let source = read_source(path, self.settings.max_input)?;
-        // Read once for places in errors, and once more by the scheduler itself, which knows what else must hold.
-        let (_, notices) = read::<SchedulerConfig>(&source, &self.options())?;
-        self.notices.extend(notices);
-        let (value, _) = read::<serde_json::Value>(&source, &self.options())?;
-        let checked = SchedulerConfig::from_json(value)
-            .and_then(|config| config.profiles(&Registry::in_tree()).map(|_| config));
-        checked.map_err(|error| LoadError::new(format!("{}: {error}", source.name())).into())
+        let config = SchedulerConfig::read(&source).map_err(ConfigError::into_places)?;
+        match Scheduler::from_config(&config, &Registry::in_tree()) {
+            Ok(_) => Ok(config),
+            Err(error) => Err(LoadError::new(format!("{}: {error}", source.name())).into()),
+        }
     }
 
     fn finish(mut self, top: Scenario, base: &Path, name: String) -> Result<Plan, LoadErrors> {

@@ -20,7 +20,7 @@ pub use erased::{AnyPlugin, Point, Registration, State, plugin};
 pub use event::{ActionType, ClusterEvent, EventChange, EventResource, Hint, QueueingHint, Registered};
 pub use memory::Memory;
 pub use plugin::*;
-pub use profile::{PluginSet, Plugins, Profile, ProfileError, Weighted};
+pub use profile::{Profile, ProfileError};
 pub use registry::{Factory, Registry};
 pub use status::{Code, Fits, Rejected, Status, Unresolvable, Verdict};
 pub use waiting::{Waiting, WaitingPod};

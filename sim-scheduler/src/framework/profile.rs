@@ -1,68 +1,38 @@
 //! Profiles: which plugins take part at which extension point, in which order and with which weight
-//! (`pkg/scheduler/framework/runtime/framework.go`, `apis/config/v1/default_plugins.go`).
+//! (`pkg/scheduler/framework/runtime/framework.go`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use serde_json::Value;
+use sim_core::syntax::go_quote;
 use smol_str::SmolStr;
 
 use super::erased::{AnyPlugin, Point, Registration};
 use super::event::{ClusterEvent, Registered};
 use super::plugin::Plugin;
 use super::registry::Registry;
+use crate::config::{PluginRef, PluginSet, Plugins, ProfileConfig, SchedulerConfig};
 
-/// Upstream's default plugins in their order, with weights (0: none given). Those that the registry does not have are
-/// left out.
-const DEFAULT: &[(&str, i64)] = &[
-    ("SchedulingGates", 0),
-    ("PrioritySort", 0),
-    ("NodeUnschedulable", 0),
-    ("NodeName", 0),
-    ("TaintToleration", 3),
-    ("NodeAffinity", 2),
-    ("NodePorts", 0),
-    ("NodeResourcesFit", 1),
-    ("VolumeRestrictions", 0),
-    ("NodeVolumeLimits", 0),
-    ("VolumeBinding", 0),
-    ("VolumeZone", 0),
-    ("PodTopologySpread", 2),
-    ("InterPodAffinity", 2),
-    ("DynamicResources", 0),
-    ("DefaultPreemption", 0),
-    ("NodeResourcesBalancedAllocation", 1),
-    ("ImageLocality", 1),
-    ("DefaultBinder", 0),
+/// Highest score of a node, before weights.
+const MAX_NODE_SCORE: i64 = 100;
+
+/// The order in which upstream goes through the extension points, which decides what it complains of first.
+const UPSTREAM_ORDER: [Point; Point::ALL.len()] = [
+    Point::PreFilter,
+    Point::Filter,
+    Point::PostFilter,
+    Point::Reserve,
+    Point::PreScore,
+    Point::Score,
+    Point::PreBind,
+    Point::Bind,
+    Point::PostBind,
+    Point::Permit,
+    Point::PreEnqueue,
+    Point::QueueSort,
 ];
-
-/// A plugin in a set.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Weighted {
-    /// Name.
-    pub name: SmolStr,
-    /// Weight of its score, 0 if none is given.
-    pub weight: i64,
-}
-
-/// `enabled` and `disabled` of one extension point.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PluginSet {
-    /// In order.
-    pub enabled: Vec<Weighted>,
-    /// Names, or `*`.
-    pub disabled: BTreeSet<SmolStr>,
-}
-
-/// `plugins` of a profile.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Plugins {
-    /// For all points at once.
-    pub multi_point: PluginSet,
-    /// For single points.
-    pub points: BTreeMap<Point, PluginSet>,
-}
 
 /// A profile that cannot be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -79,6 +49,8 @@ pub struct Profile {
     plugins: Vec<Arc<dyn AnyPlugin>>,
     /// Numbers of the plugins at each point, in order.
     at: [Vec<usize>; Point::ALL.len()],
+    /// Names at each point, in order, and weights at Score.
+    listed: [Vec<(SmolStr, i64)>; Point::ALL.len()],
     /// Weight of each plugin's score, by plugin.
     weights: Vec<i64>,
     registered: Vec<Registered>,
@@ -94,53 +66,83 @@ impl fmt::Debug for Profile {
 impl Profile {
     /// Upstream's default profile, as far as its plugins exist here.
     pub fn default_profile() -> Profile {
-        Profile::build("default-scheduler", &Registry::in_tree(), &Plugins::default(), &BTreeMap::new())
-            .expect("the default profile is complete")
+        let config = SchedulerConfig::default();
+        let profiles = config.profiles(&Registry::in_tree()).expect("the default profile is complete");
+        profiles.into_iter().next().expect("a configuration has a profile")
     }
 
-    /// A profile from a configuration: upstream's defaults, changed by `plugins`, with arguments by plugin name.
+    /// A profile from its configuration, in which the defaults are merged (`NewFramework`).
     ///
     /// # Errors
     /// Unknown plugins, plugins at points that they do not have, arguments that a plugin refuses, no or several ways
-    /// to sort the queue, no way to bind.
-    pub fn build(
-        scheduler_name: &str,
-        registry: &Registry,
-        plugins: &Plugins,
-        args: &BTreeMap<SmolStr, Value>,
-    ) -> Result<Profile, ProfileError> {
-        let multi_point = merged_multi_point(&plugins.multi_point);
+    /// to sort the queue, no way to bind, weights that overflow.
+    pub fn build(config: &ProfileConfig, registry: &Registry) -> Result<Profile, ProfileError> {
+        let none = Plugins::default();
+        let plugins = config.plugins.as_ref().unwrap_or(&none);
         let mut profile = Profile {
-            scheduler_name: SmolStr::new(scheduler_name),
-            percentage_of_nodes_to_score: None,
+            scheduler_name: config.scheduler_name.clone(),
+            percentage_of_nodes_to_score: config.percentage_of_nodes_to_score,
             plugins: Vec::new(),
             at: Default::default(),
+            listed: Default::default(),
             weights: Vec::new(),
             registered: Vec::new(),
         };
-        let singles = plugins.points.values().flat_map(|set| &set.enabled);
-        let mut by_name: BTreeMap<&str, usize> = BTreeMap::new();
-        for Weighted { name, .. } in multi_point.iter().chain(singles) {
-            if by_name.contains_key(name.as_str()) {
+        let built = profile.make_plugins(config, plugins, registry)?;
+        for point in UPSTREAM_ORDER {
+            check_single(point, plugins.at(point), &built)?;
+        }
+        for point in UPSTREAM_ORDER {
+            let names = expand(point, plugins, &built)?;
+            let indices = names.iter().filter_map(|name| built.get(name.as_str())?.index);
+            // A plugin of ours may need a point that upstream's does without.
+            let own = plugins
+                .multi_point
+                .enabled
+                .iter()
+                .filter_map(|p| built.get(p.name.as_str()))
+                .filter_map(|plugin| plugin.index.filter(|_| !plugin.points.contains(&point)));
+            let at = indices.chain(own).filter(|i| profile.plugins[*i].points().contains(&point)).collect();
+            profile.at[point as usize] = at;
+            profile.listed[point as usize] = names.into_iter().map(|name| (name, 0)).collect();
+        }
+        profile.check_ends()?;
+        profile.weigh(plugins, &built)?;
+        Ok(profile)
+    }
+
+    /// Makes all plugins that are enabled somewhere.
+    fn make_plugins<'a>(
+        &mut self,
+        config: &ProfileConfig,
+        plugins: &'a Plugins,
+        registry: &Registry,
+    ) -> Result<BTreeMap<&'a str, Built>, ProfileError> {
+        let mut given = BTreeSet::new();
+        if let Some(twice) = config.plugin_config.iter().find(|c| !given.insert(&c.name)) {
+            return Err(ProfileError(format!("repeated config for plugin {}", twice.name)));
+        }
+        let mut built: BTreeMap<&str, Built> = BTreeMap::new();
+        for name in plugins.enabled() {
+            if built.contains_key(name.as_str()) || !registry.has(name) {
                 continue;
             }
-            let Some(factory) = registry.get(name) else {
-                if multi_point_default(name) && !plugins.multi_point.enabled.iter().any(|p| p.name == *name) {
-                    continue;
-                }
-                return Err(ProfileError(format!("plugin {name:?} does not exist")));
+            let made = match registry.get(name) {
+                Some(factory) => Some(
+                    factory(config.args(name).unwrap_or(&Value::Null))
+                        .map_err(|e| ProfileError(format!("initializing plugin {}: {e}", go_quote(name))))?,
+                ),
+                None => None,
             };
-            let made = factory(args.get(name).unwrap_or(&Value::Null))
-                .map_err(|e| ProfileError(format!("initializing plugin {name:?}: {e}")))?;
-            by_name.insert(name, profile.insert(made));
+            let points = match (registry.points(name), &made) {
+                (Some(declared), _) => declared.iter().copied().collect(),
+                (None, Some(plugin)) => plugin.points().clone(),
+                (None, None) => BTreeSet::new(),
+            };
+            let index = made.map(|plugin| self.insert(plugin));
+            built.insert(name, Built { index, points });
         }
-        let empty = PluginSet::default();
-        for point in Point::ALL {
-            let set = plugins.points.get(&point).unwrap_or(&empty);
-            profile.expand(point, set, &multi_point, &by_name)?;
-        }
-        profile.weigh(plugins.points.get(&Point::Score).unwrap_or(&empty), &multi_point, &by_name);
-        profile.validated()
+        Ok(built)
     }
 
     fn insert(&mut self, plugin: Arc<dyn AnyPlugin>) -> usize {
@@ -155,68 +157,46 @@ impl Profile {
         index
     }
 
-    /// `expandMultiPointPlugins` for one point: first the plugins that it overrides, in its own order, then the others
-    /// of multiPoint, then its further ones.
-    fn expand(
-        &mut self,
-        point: Point,
-        set: &PluginSet,
-        multi_point: &[Weighted],
-        by_name: &BTreeMap<&str, usize>,
-    ) -> Result<(), ProfileError> {
-        let mut list = Vec::new();
-        let mut single: Vec<&str> = Vec::new();
-        for Weighted { name, .. } in &set.enabled {
-            let has = by_name.get(name.as_str()).is_some_and(|i| self.plugins[*i].points().contains(&point));
-            if !has {
-                return Err(ProfileError(format!("plugin {name:?} does not extend {point:?} plugin")));
-            }
-            if single.contains(&name.as_str()) {
-                return Err(ProfileError(format!("plugin {name:?} already registered as {point:?}")));
-            }
-            single.push(name);
+    fn check_ends(&self) -> Result<(), ProfileError> {
+        let sorters = self.list(Point::QueueSort).count();
+        let name = go_quote(&self.scheduler_name);
+        if sorters != 1 {
+            return Err(ProfileError(format!(
+                "only one queue sort plugin required for profile with scheduler name {name}, but got {sorters}"
+            )));
         }
-        if !set.disabled.contains("*") {
-            let multi = multi_point.iter().map(|p| p.name.as_str()).filter(|name| {
-                let has = by_name.get(name).is_some_and(|i| self.plugins[*i].points().contains(&point));
-                has && !set.disabled.contains(*name)
-            });
-            let (overridden, others): (Vec<&str>, Vec<&str>) = multi.partition(|name| single.contains(name));
-            list.extend(single.iter().filter(|name| overridden.contains(name)));
-            list.extend(others);
-            single.retain(|name| !overridden.contains(name));
+        if self.list(Point::Bind).next().is_none() {
+            return Err(ProfileError(format!(
+                "at least one bind plugin is needed for profile with scheduler name {name}"
+            )));
         }
-        list.extend(single);
-        self.at[point as usize] = list.iter().filter_map(|name| by_name.get(name).copied()).collect();
         Ok(())
     }
 
     /// `getScoreWeights`: those given at Score come before those of multiPoint, none means 1.
-    fn weigh(&mut self, score: &PluginSet, multi_point: &[Weighted], by_name: &BTreeMap<&str, usize>) {
-        let mut seen = BTreeSet::new();
-        for Weighted { name, weight } in score.enabled.iter().chain(multi_point) {
-            if let Some(i) = by_name.get(name.as_str())
-                && seen.insert(name)
-            {
-                self.weights[*i] = if *weight == 0 { 1 } else { *weight };
+    fn weigh(&mut self, plugins: &Plugins, built: &BTreeMap<&str, Built>) -> Result<(), ProfileError> {
+        let mut weights: BTreeMap<&str, i64> = BTreeMap::new();
+        let mut total = 0_i64;
+        for PluginRef { name, weight } in plugins.score.enabled.iter().chain(&plugins.multi_point.enabled) {
+            let Some(plugin) = built.get(name.as_str()) else { continue };
+            if !plugin.points.contains(&Point::Score) || weights.contains_key(name.as_str()) {
+                continue;
+            }
+            let weight = if *weight == 0 { 1 } else { i64::from(*weight) };
+            weights.insert(name, weight);
+            // Wraps as in Go: behind a negative weight, any other one is too much.
+            if weight * MAX_NODE_SCORE > i64::MAX.wrapping_sub(total) {
+                return Err(ProfileError("total score of Score plugins could overflow".to_owned()));
+            }
+            total = total.wrapping_add(weight * MAX_NODE_SCORE);
+            if let Some(i) = plugin.index {
+                self.weights[i] = weight;
             }
         }
-    }
-
-    fn validated(self) -> Result<Profile, ProfileError> {
-        let sorters = self.at(Point::QueueSort).len();
-        let name = &self.scheduler_name;
-        if sorters != 1 {
-            return Err(ProfileError(format!(
-                "only one queue sort plugin required for profile with scheduler name {name:?}, but got {sorters}"
-            )));
+        for (name, weight) in &mut self.listed[Point::Score as usize] {
+            *weight = weights.get(name.as_str()).copied().unwrap_or(1);
         }
-        if self.at(Point::Bind).is_empty() {
-            return Err(ProfileError(format!(
-                "at least one bind plugin is needed for profile with scheduler name {name:?}"
-            )));
-        }
-        Ok(self)
+        Ok(())
     }
 
     /// Adds a plugin behind the others, at every point it has.
@@ -230,16 +210,26 @@ impl Profile {
     pub fn with_weight<P: Plugin>(mut self, plugin: Registration<P>, weight: i64) -> Profile {
         let index = self.insert(plugin.into());
         self.weights[index] = weight;
+        let name = self.plugins[index].name();
         for point in self.plugins[index].points().clone() {
-            let list = &mut self.at[point as usize];
+            let (list, listed) = (&mut self.at[point as usize], &mut self.listed[point as usize]);
             if point == Point::QueueSort {
                 list.clear();
+                listed.clear();
             }
             // A binder that comes last would never be asked.
-            let place = if point == Point::Bind { 0 } else { list.len() };
-            list.insert(place, index);
+            let first = point == Point::Bind;
+            list.insert(if first { 0 } else { list.len() }, index);
+            let weight = if point == Point::Score { weight } else { 0 };
+            listed.insert(if first { 0 } else { listed.len() }, (SmolStr::new_static(name), weight));
         }
         self
+    }
+
+    /// Names of the plugins at a point, in order, with their weights if it is Score (`ListPlugins`): also of those in-tree
+    /// plugins that have nothing to do there in this implementation.
+    pub fn list(&self, point: Point) -> impl Iterator<Item = (&str, i64)> {
+        self.listed[point as usize].iter().map(|(name, weight)| (name.as_str(), *weight))
     }
 
     /// Plugins at a point, in order.
@@ -283,81 +273,132 @@ impl Profile {
     }
 }
 
-fn multi_point_default(name: &str) -> bool {
-    DEFAULT.iter().any(|(n, _)| *n == name)
+/// A plugin of a profile that is being built.
+struct Built {
+    /// Its number; `None` if the registry only knows its name.
+    index: Option<usize>,
+    /// Extension points at which it can be configured.
+    points: BTreeSet<Point>,
 }
 
-/// `mergePluginSet` with the defaults.
-fn merged_multi_point(custom: &PluginSet) -> Vec<Weighted> {
-    let mut merged = Vec::new();
-    if !custom.disabled.contains("*") {
-        for (name, weight) in DEFAULT {
-            if custom.disabled.contains(*name) {
+/// `updatePluginList`: what is enabled for one point alone.
+fn check_single(point: Point, set: &PluginSet, built: &BTreeMap<&str, Built>) -> Result<(), ProfileError> {
+    let mut seen = BTreeSet::new();
+    for PluginRef { name, .. } in &set.enabled {
+        let quoted = go_quote(name);
+        let Some(plugin) = built.get(name.as_str()) else { return Err(absent(point, name)) };
+        if !plugin.points.contains(&point) {
+            return Err(ProfileError(format!("plugin {quoted} does not extend {point:?}Plugin plugin")));
+        }
+        if !seen.insert(name) {
+            return Err(twice(point, name));
+        }
+    }
+    Ok(())
+}
+
+fn absent(point: Point, name: &str) -> ProfileError {
+    ProfileError(format!("{point:?}Plugin {} does not exist", go_quote(name)))
+}
+
+fn twice(point: Point, name: &str) -> ProfileError {
+    ProfileError(format!("plugin {} already registered as \"{point:?}Plugin\"", go_quote(name)))
+}
+
+/// `expandMultiPointPlugins` for one point: first the plugins that it overrides, in its own order, then the others of
+/// multiPoint, then its further ones.
+fn expand(
+    point: Point,
+    plugins: &Plugins,
+    built: &BTreeMap<&str, Built>,
+) -> Result<Vec<SmolStr>, ProfileError> {
+    let set = plugins.at(point);
+    let mut single: Vec<&SmolStr> = set.enabled.iter().map(|p| &p.name).collect();
+    let (mut overridden, mut others) = (Vec::new(), Vec::new());
+    if !set.disables("*") {
+        for PluginRef { name, .. } in &plugins.multi_point.enabled {
+            let Some(plugin) = built.get(name.as_str()) else { return Err(absent(point, name)) };
+            if !plugin.points.contains(&point) || set.disables(name) {
                 continue;
             }
-            match custom.enabled.iter().find(|p| p.name == *name) {
-                Some(replaced) => merged.push(replaced.clone()),
-                None => merged.push(Weighted { name: SmolStr::new_static(name), weight: *weight }),
+            if single.contains(&name) {
+                overridden.push(name);
+            } else if others.contains(&name) {
+                return Err(twice(point, name));
+            } else {
+                others.push(name);
             }
         }
     }
-    for plugin in &custom.enabled {
-        if !merged.iter().any(|p| p.name == plugin.name) {
-            merged.push(plugin.clone());
-        }
-    }
-    merged
+    let mut list: Vec<&SmolStr> = single.iter().filter(|name| overridden.contains(name)).copied().collect();
+    list.extend(others);
+    single.retain(|name| !overridden.contains(name));
+    list.extend(single);
+    Ok(list.into_iter().cloned().collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn set(enabled: &[(&str, i64)], disabled: &[&str]) -> PluginSet {
+    fn set(enabled: &[(&str, i32)], disabled: &[&str]) -> PluginSet {
+        let plugin = |name: &str, weight| PluginRef { name: SmolStr::new(name), weight };
         PluginSet {
-            enabled: enabled.iter().map(|(n, w)| Weighted { name: SmolStr::new(n), weight: *w }).collect(),
-            disabled: disabled.iter().map(SmolStr::new).collect(),
+            enabled: enabled.iter().map(|(n, w)| plugin(n, *w)).collect(),
+            disabled: disabled.iter().map(|n| plugin(n, 0)).collect(),
         }
     }
 
     fn build(plugins: &Plugins) -> Result<Profile, ProfileError> {
-        Profile::build("s", &Registry::in_tree(), plugins, &BTreeMap::new())
+        let plugins = Some(plugins.clone());
+        let config = ProfileConfig { scheduler_name: "s".into(), plugins, ..ProfileConfig::default() };
+        Profile::build(&config.with_defaults(), &Registry::in_tree())
     }
 
     fn scores(profile: &Profile) -> Vec<(&str, i64)> {
-        profile.at(Point::Score).iter().map(|i| (profile.plugin(*i).name(), profile.weight(*i))).collect()
-    }
-
-    #[test]
-    fn defaults_have_upstreams_order_and_weights() {
-        assert_eq!(
-            scores(&Profile::default_profile()),
-            [
-                ("TaintToleration", 3),
-                ("NodeAffinity", 2),
-                ("NodeResourcesFit", 1),
-                ("NodeResourcesBalancedAllocation", 1),
-                ("ImageLocality", 1)
-            ]
-        );
+        profile.list(Point::Score).collect()
     }
 
     #[test]
     fn single_points_override_and_come_first() {
-        let points = [(Point::Score, set(&[("ImageLocality", 7)], &["NodeAffinity"]))].into();
-        let multi_point = set(&[("TaintToleration", 9)], &["NodeResourcesFit"]);
-        let profile = build(&Plugins { multi_point, points }).expect("a profile");
-        assert_eq!(
-            scores(&profile),
-            [("ImageLocality", 7), ("TaintToleration", 9), ("NodeResourcesBalancedAllocation", 1)]
-        );
+        let profile = build(&Plugins {
+            multi_point: set(&[("TaintToleration", 9)], &["NodeResourcesFit"]),
+            score: set(&[("ImageLocality", 7)], &["NodeAffinity", "VolumeBinding"]),
+            ..Plugins::default()
+        });
+        let profile = profile.expect("a profile");
+        let expected = [
+            ("ImageLocality", 7),
+            ("TaintToleration", 9),
+            ("PodTopologySpread", 2),
+            ("InterPodAffinity", 2),
+            ("NodeResourcesBalancedAllocation", 1),
+        ];
+        assert_eq!(scores(&profile), expected);
+        // What runs is what is listed, as far as it exists.
+        let running =
+            profile.at(Point::Score).iter().map(|i| (profile.plugin(*i).name(), profile.weight(*i)));
+        let listed = expected.into_iter().filter(|(name, _)| Registry::in_tree().get(name).is_some());
+        assert_eq!(running.collect::<Vec<_>>(), listed.collect::<Vec<_>>());
     }
 
     #[test]
     fn profiles_that_cannot_be() {
         let multi = |s| Plugins { multi_point: s, ..Plugins::default() };
+        let filter = |s| Plugins { filter: s, ..Plugins::default() };
+        let score = |s| Plugins { score: s, ..Plugins::default() };
+        let none = || set(&[], &["*"]);
         for (plugins, text) in [
-            (multi(set(&[("Nope", 0)], &[])), "plugin \"Nope\" does not exist"),
+            (multi(set(&[("Nope", 0)], &[])), "PreFilterPlugin \"Nope\" does not exist"),
+            (multi(set(&[("Fo\"o", 0)], &["*"])), "PreFilterPlugin \"Fo\\\"o\" does not exist"),
+            (
+                multi(set(&[("NodeName", 0), ("NodeName", 0)], &[])),
+                "plugin \"NodeName\" already registered as \"FilterPlugin\"",
+            ),
+            (
+                filter(set(&[("NodeName", 0), ("NodeName", 0)], &[])),
+                "plugin \"NodeName\" already registered as \"FilterPlugin\"",
+            ),
             (
                 multi(set(&[], &["PrioritySort"])),
                 "only one queue sort plugin required for profile with scheduler name \"s\", but got 0",
@@ -367,14 +408,22 @@ mod tests {
                 "at least one bind plugin is needed for profile with scheduler name \"s\"",
             ),
             (
-                Plugins {
-                    points: [(Point::Filter, set(&[("ImageLocality", 0)], &[]))].into(),
-                    ..Plugins::default()
-                },
-                "plugin \"ImageLocality\" does not extend Filter plugin",
+                Plugins { bind: none(), ..Plugins::default() },
+                "at least one bind plugin is needed for profile with scheduler name \"s\"",
             ),
+            (
+                filter(set(&[("ImageLocality", 0)], &[])),
+                "plugin \"ImageLocality\" does not extend FilterPlugin plugin",
+            ),
+            (score(set(&[("ImageLocality", -5)], &[])), "total score of Score plugins could overflow"),
         ] {
             assert_eq!(build(&plugins).expect_err("must be refused").0, text);
         }
+    }
+
+    #[test]
+    fn a_negative_weight_that_comes_last_passes_as_upstream() {
+        let plugins = Plugins { multi_point: set(&[("ImageLocality", -1)], &[]), ..Plugins::default() };
+        assert_eq!(scores(&build(&plugins).expect("a profile")).last(), Some(&("ImageLocality", -1)));
     }
 }

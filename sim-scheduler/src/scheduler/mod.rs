@@ -195,8 +195,11 @@ impl Scheduler {
     /// A scheduler as configured.
     ///
     /// # Errors
-    /// As [`SchedulerConfig::profiles`].
+    /// As [`SchedulerConfig::profiles`]; extenders, which are not modelled.
     pub fn from_config(config: &SchedulerConfig, registry: &Registry) -> Result<Scheduler, ProfileError> {
+        if !config.extenders.is_empty() {
+            return Err(ProfileError("extenders are not modelled".to_owned()));
+        }
         let mut scheduler = Scheduler::new(config.profiles(registry)?);
         scheduler.sampling = Sampling::Percentage(config.percentage_of_nodes_to_score.unwrap_or(0));
         let (initial, max) = config.backoff();

@@ -50,10 +50,13 @@ impl Replay {
         expected: &Value,
         options: SchedulerOptions,
     ) -> Result<Replay, String> {
-        let config = match &scenario["config"] {
-            Value::Null => json!({}),
-            given => given.clone(),
-        };
+        let mut config = json!({
+            "apiVersion": "kubescheduler.config.k8s.io/v1",
+            "kind": "KubeSchedulerConfiguration",
+        });
+        if let (Value::Object(config), Value::Object(given)) = (&mut config, &scenario["config"]) {
+            config.extend(given.clone());
+        }
         let config = SchedulerConfig::from_json(config).map_err(|e| format!("config: {e}"))?;
         let mut profiles = config.profiles(&Registry::in_tree()).map_err(|e| format!("config: {e}"))?;
         let mut steps = expected["steps"].as_array().into_iter().flatten();

@@ -48,27 +48,50 @@ pub fn read<A: PluginArgs>(value: &Value) -> Result<A, String> {
     Ok(args)
 }
 
-/// Arguments as JSON, as upstream writes them: with their type, and without empty lists.
+/// Arguments as JSON, with their type.
 pub fn write<A: PluginArgs>(args: &A) -> Value {
     let mut value = json!({"apiVersion": GROUP_VERSION, "kind": format!("{}Args", A::PLUGIN)});
     if let (Value::Object(all), Ok(Value::Object(fields))) = (&mut value, serde_json::to_value(args)) {
         all.extend(fields);
     }
-    drop_empty_lists(&mut value);
     value
 }
 
-/// `omitempty`, which all lists in arguments have but one.
-fn drop_empty_lists(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            fields
-                .retain(|name, v| name == "nodeSelectorTerms" || v.as_array().is_none_or(|l| !l.is_empty()));
-            fields.values_mut().for_each(drop_empty_lists);
+/// What the configuration does with the arguments of one in-tree plugin.
+pub(super) struct Known {
+    plugin: &'static str,
+    pub(super) defaulted: fn(&Value) -> Result<Value, String>,
+    pub(super) validate: fn(&Value, Option<&Path<'_>>, &mut Errors),
+}
+
+impl Known {
+    const fn of<A: PluginArgs>() -> Known {
+        Known {
+            plugin: A::PLUGIN,
+            defaulted: |value| read::<A>(value).map(|args| write(&args)),
+            validate: |value, path, errors| {
+                if let Ok(args) = read::<A>(value) {
+                    args.validate(path, errors);
+                }
+            },
         }
-        Value::Array(items) => items.iter_mut().for_each(drop_empty_lists),
-        _ => {}
     }
+}
+
+static KNOWN: [Known; 8] = [
+    Known::of::<DefaultPreemptionArgs>(),
+    Known::of::<DynamicResourcesArgs>(),
+    Known::of::<InterPodAffinityArgs>(),
+    Known::of::<NodeAffinityArgs>(),
+    Known::of::<NodeResourcesBalancedAllocationArgs>(),
+    Known::of::<NodeResourcesFitArgs>(),
+    Known::of::<PodTopologySpreadArgs>(),
+    Known::of::<VolumeBindingArgs>(),
+];
+
+/// The in-tree plugin of that name, if it has arguments.
+pub(super) fn known(plugin: &str) -> Option<&'static Known> {
+    KNOWN.iter().find(|known| known.plugin == plugin)
 }
 
 /// `DefaultPreemptionArgs`.

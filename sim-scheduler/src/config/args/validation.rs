@@ -8,11 +8,7 @@ use sim_core::selectors::{NodeSelector, PreferredSchedulingTerms, SelectorError}
 use sim_core::time::Span;
 
 use super::*;
-
-/// A field of the arguments.
-fn at<'a>(path: Option<&'a Path<'a>>, field: &'a str) -> Path<'a> {
-    path.map_or_else(|| Path::root(field), |path| path.child(field))
-}
+use crate::config::field;
 
 const PERCENT: &str = "not in valid range [0, 100]";
 
@@ -27,15 +23,15 @@ impl PluginArgs for DefaultPreemptionArgs {
 
     fn validate(&self, path: Option<&Path<'_>>, errors: &mut Errors) {
         let (percentage, absolute) = ("minCandidateNodesPercentage", "minCandidateNodesAbsolute");
-        percent(errors, &at(path, percentage), self.min_candidate_nodes_percentage);
+        percent(errors, &field(path, percentage), self.min_candidate_nodes_percentage);
         if self.min_candidate_nodes_absolute < 0 {
             let why = "not in valid range [0, inf)";
-            errors.invalid(&at(path, absolute), self.min_candidate_nodes_absolute, why);
+            errors.invalid(&field(path, absolute), self.min_candidate_nodes_absolute, why);
         }
         if (self.min_candidate_nodes_percentage, self.min_candidate_nodes_absolute) == (0, 0) {
-            for (field, other) in [(percentage, absolute), (absolute, percentage)] {
+            for (name, other) in [(percentage, absolute), (absolute, percentage)] {
                 let why = format!("cannot be zero at the same time as {other}");
-                errors.invalid(&at(path, field), 0, &why);
+                errors.invalid(&field(path, name), 0, &why);
             }
         }
     }
@@ -46,7 +42,7 @@ impl PluginArgs for DynamicResourcesArgs {
 
     fn validate(&self, path: Option<&Path<'_>>, errors: &mut Errors) {
         if let Some(timeout) = self.filter_timeout.filter(|t| t.0 < Span::ZERO) {
-            errors.invalid(&at(path, "filterTimeout"), Shown::json(&timeout), "must be zero or positive");
+            errors.invalid(&field(path, "filterTimeout"), Shown::json(&timeout), "must be zero or positive");
         }
     }
 }
@@ -55,7 +51,7 @@ impl PluginArgs for InterPodAffinityArgs {
     const PLUGIN: &'static str = "InterPodAffinity";
 
     fn validate(&self, path: Option<&Path<'_>>, errors: &mut Errors) {
-        percent(errors, &at(path, "hardPodAffinityWeight"), self.hard_pod_affinity_weight);
+        percent(errors, &field(path, "hardPodAffinityWeight"), self.hard_pod_affinity_weight);
     }
 }
 
@@ -64,7 +60,7 @@ impl PluginArgs for NodeAffinityArgs {
 
     fn validate(&self, path: Option<&Path<'_>>, errors: &mut Errors) {
         let Some(affinity) = &self.added_affinity else { return };
-        let added = at(path, "addedAffinity");
+        let added = field(path, "addedAffinity");
         let mut complain = |field, separator, error: SelectorError| {
             let path = added.child(field);
             for message in error.messages() {
@@ -93,7 +89,7 @@ impl PluginArgs for NodeResourcesBalancedAllocationArgs {
     }
 
     fn validate(&self, path: Option<&Path<'_>>, errors: &mut Errors) {
-        let resources = at(path, "resources");
+        let resources = field(path, "resources");
         let mut seen = BTreeSet::new();
         for (i, resource) in self.resources.iter().enumerate() {
             let path = resources.index(i);
@@ -132,11 +128,11 @@ impl PluginArgs for NodeResourcesFitArgs {
     }
 
     fn validate(&self, path: Option<&Path<'_>>, errors: &mut Errors) {
-        let resources = at(path, "ignoredResources");
+        let resources = field(path, "ignoredResources");
         for (i, name) in self.ignored_resources.iter().enumerate() {
             errors.invalid_each(&resources.index(i), name, names::qualified_name(name));
         }
-        let groups = at(path, "ignoredResourceGroups");
+        let groups = field(path, "ignoredResourceGroups");
         for (i, group) in self.ignored_resource_groups.iter().enumerate() {
             let path = groups.index(i);
             if group.contains('/') {
@@ -144,7 +140,7 @@ impl PluginArgs for NodeResourcesFitArgs {
             }
             errors.invalid_each(&path, group, names::qualified_name(group));
         }
-        let (strategy, path) = (&self.scoring_strategy, at(path, "scoringStrategy"));
+        let (strategy, path) = (&self.scoring_strategy, field(path, "scoringStrategy"));
         if let ScoringStrategyType::Other(kind) = &strategy.kind {
             let supported = ["LeastAllocated", "MostAllocated", "RequestedToCapacityRatio"];
             errors.not_supported(&path.child("type"), Shown::json(kind), &supported);
@@ -166,7 +162,7 @@ impl PluginArgs for PodTopologySpreadArgs {
     const PLUGIN: &'static str = "PodTopologySpread";
 
     fn validate(&self, path: Option<&Path<'_>>, errors: &mut Errors) {
-        let defaulting = at(path, "defaultingType");
+        let defaulting = field(path, "defaultingType");
         match &self.defaulting_type {
             PodTopologySpreadConstraintsDefaulting::Other(kind) => {
                 errors.not_supported(&defaulting, Shown::json(kind), &["System", "List"]);
@@ -176,7 +172,7 @@ impl PluginArgs for PodTopologySpreadArgs {
             }
             _ => {}
         }
-        let constraints = at(path, "defaultConstraints");
+        let constraints = field(path, "defaultConstraints");
         for (i, constraint) in self.default_constraints.iter().enumerate() {
             let path = constraints.index(i);
             if constraint.max_skew <= 0 {
@@ -217,7 +213,7 @@ impl PluginArgs for VolumeBindingArgs {
     fn validate(&self, path: Option<&Path<'_>>, errors: &mut Errors) {
         if self.bind_timeout_seconds < 0 {
             let why = "invalid BindTimeoutSeconds, should not be a negative value";
-            errors.invalid(&at(path, "bindTimeoutSeconds"), self.bind_timeout_seconds, why);
+            errors.invalid(&field(path, "bindTimeoutSeconds"), self.bind_timeout_seconds, why);
         }
         if let Some(shape) = &self.shape {
             // The internal type has no JSON names.
@@ -227,7 +223,7 @@ impl PluginArgs for VolumeBindingArgs {
                 .collect();
             let why =
                 "unexpected field `shape`, remove it or turn on the feature gate StorageCapacityScoring";
-            errors.invalid(&at(path, "shape"), Shown::raw(format!("[{}]", points.join(","))), why);
+            errors.invalid(&field(path, "shape"), Shown::raw(format!("[{}]", points.join(","))), why);
         }
     }
 }

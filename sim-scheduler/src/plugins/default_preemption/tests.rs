@@ -10,6 +10,7 @@ use sim_core::time::{Time, secs};
 
 use super::*;
 use crate::cache::Cache;
+use crate::config::{PluginConfig, ProfileConfig};
 use crate::cycle::{Nominator, Sampling, evaluate, run_post_filters};
 use crate::framework::{Attempt, Profile, Registry};
 use crate::pod::Classes;
@@ -64,9 +65,11 @@ impl World {
         let args = self
             .percentage
             .map(|p| json!({"minCandidateNodesPercentage": p, "minCandidateNodesAbsolute": 0}));
-        let args = args.into_iter().map(|args| (SmolStr::new("DefaultPreemption"), args)).collect();
-        let profile =
-            Profile::build("s", &Registry::in_tree(), &Default::default(), &args).expect("a profile");
+        let config = ProfileConfig {
+            plugin_config: vec![PluginConfig { name: "DefaultPreemption".into(), args }],
+            ..ProfileConfig::default()
+        };
+        let profile = Profile::build(&config.with_defaults(), &Registry::in_tree()).expect("a profile");
         let info = self.classes.of(object).expect("a pod");
         let attempt = Attempt { pod: &info, object, cluster: &self.cache, now: Time::ZERO + secs(1000) };
         let (found, state) = evaluate(&profile, attempt, &self.nominator, Sampling::All, 0);
