@@ -9,7 +9,6 @@ const IDLE: &[(Kind, &str)] = &[
     (Kind::STATEFUL_SET, "StatefulSets"),
     (Kind::CRON_JOB, "CronJobs"),
     (Kind::HORIZONTAL_POD_AUTOSCALER, "HorizontalPodAutoscalers"),
-    (Kind::POD_DISRUPTION_BUDGET, "PodDisruptionBudgets"),
     (Kind::SERVICE, "Services"),
     (Kind::RESOURCE_QUOTA, "ResourceQuotas"),
     (Kind::LIMIT_RANGE, "LimitRanges"),
@@ -20,11 +19,14 @@ const IDLE: &[(Kind, &str)] = &[
 pub(super) fn notices(object: &Object) -> Vec<String> {
     let idle = IDLE.iter().filter(|(kind, _)| *kind == object.kind);
     let idle = idle.map(|(_, plural)| format!("{plural} are stored, but nothing works on them yet"));
+    let budget = (object.kind == Kind::POD_DISRUPTION_BUDGET).then(|| {
+        "nothing keeps the status of PodDisruptionBudgets yet: preemption minds it as it was given".to_owned()
+    });
     let asks = pod_spec(object).map(unmodelled_fields).unwrap_or_default();
     let asks = asks
         .into_iter()
         .map(|what| format!("{what} have no effect yet: pods are placed as if they were not there"));
-    idle.chain(asks).collect()
+    idle.chain(budget).chain(asks).collect()
 }
 
 fn pod_spec(object: &Object) -> Option<&PodSpec> {
@@ -68,6 +70,10 @@ mod tests {
             (
                 format!("{pod}, volumes: [{{name: v, persistentVolumeClaim: {{claimName: x}}}}]}}"),
                 Some("volumes of"),
+            ),
+            (
+                "{apiVersion: policy/v1, kind: PodDisruptionBudget, metadata: {name: b}}".to_owned(),
+                Some("nothing keeps the status"),
             ),
             ("{apiVersion: v1, kind: Service, metadata: {name: s}}".to_owned(), Some("Services are")),
         ] {
