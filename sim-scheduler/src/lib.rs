@@ -46,6 +46,7 @@
 //!
 //! Inter-pod affinity, topology spread, volumes, devices, extenders and queueing hints.
 
+pub mod affinity_terms;
 pub mod cache;
 pub mod config;
 pub mod cycle;

@@ -8,6 +8,7 @@ use sim_core::api::object::Object;
 use sim_core::helpers::ports::HostPorts;
 use smol_str::SmolStr;
 
+use crate::cache::Slot;
 use crate::pod::PodInfo;
 use crate::resources::Resources;
 
@@ -36,6 +37,8 @@ pub struct NodePod {
 pub struct NodeInfo {
     /// Name.
     pub name: SmolStr,
+    /// Where it is in the cache; `None` for a node from outside.
+    pub slot: Option<Slot>,
     /// Labels.
     pub labels: Arc<Labels>,
     /// `spec`.

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1 as wire;
 use k8s_openapi::api::core::v1::PodSpec;
 use rustc_hash::{FxHashMap, FxHasher};
 use serde_json::Value;
-use sim_core::api::meta::Labels;
+use sim_core::api::meta::{Labels, Meta};
 use sim_core::api::object::Object;
 use sim_core::api::pod_status::PodStatus;
 use sim_core::api::wire::{decode_value, pod_status_to_json};
@@ -15,6 +15,7 @@ use sim_core::helpers::resources::{PodResourcesOptions, ResourceList, pod_reques
 use sim_core::time::Epoch;
 use smol_str::{SmolStr, SmolStrBuilder, format_smolstr};
 
+use crate::affinity_terms::AffinityTerms;
 use crate::resources::{PodRequests, Resources, requests_of};
 
 /// A PersistentVolumeClaim that a pod uses.
@@ -24,6 +25,36 @@ pub struct PodClaim {
     pub name: SmolStr,
     /// True if it is made for the pod (a generic ephemeral volume).
     pub ephemeral: bool,
+}
+
+/// The managing owner of a pod, as far as it matters to scheduling.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Controller {
+    /// e.g. `apps/v1`.
+    pub api_version: SmolStr,
+    /// e.g. `ReplicaSet`.
+    pub kind: SmolStr,
+    /// Name.
+    pub name: SmolStr,
+}
+
+impl Controller {
+    fn of(meta: &Meta) -> Option<Controller> {
+        let owner = meta.controller_of()?;
+        Some(Controller {
+            api_version: owner.api_version.clone(),
+            kind: owner.kind.clone(),
+            name: owner.name.clone(),
+        })
+    }
+
+    fn is(known: Option<&Controller>, meta: &Meta) -> bool {
+        match (known, meta.controller_of()) {
+            (None, None) => true,
+            (Some(a), Some(b)) => a.name == b.name && a.kind == b.kind && a.api_version == b.api_version,
+            _ => false,
+        }
+    }
 }
 
 /// A pod class: everything about a pod that its replicas share. Names and uids are not here, so that what a plugin
@@ -54,10 +85,16 @@ pub struct PodInfo {
     pub images: Vec<SmolStr>,
     /// Claims, in the order of the volumes that use them.
     pub claims: Vec<PodClaim>,
+    /// Inter-pod affinity and anti-affinity; `None` without any.
+    pub affinity: Option<Arc<AffinityTerms>>,
+    /// What manages it.
+    pub controller: Option<Controller>,
+    /// True while it is being deleted.
+    pub terminating: bool,
 }
 
 impl PodInfo {
-    /// Compiles a class. Claims of ephemeral volumes still lack the pod's name.
+    /// Compiles a class, of pods that nothing manages. Claims of ephemeral volumes still lack the pod's name.
     pub fn new(
         class: u64,
         namespace: SmolStr,
@@ -66,6 +103,7 @@ impl PodInfo {
         spec: Arc<PodSpec>,
     ) -> PodInfo {
         let PodRequests { exact, non_zero, scored } = requests_of(&spec, None);
+        let affinity = AffinityTerms::of(&spec, &namespace);
         PodInfo {
             class,
             namespace,
@@ -78,6 +116,9 @@ impl PodInfo {
             host_ports: host_ports(&spec),
             images: images(&spec),
             claims: claims(&spec, ""),
+            affinity: affinity.map(Arc::new),
+            controller: None,
+            terminating: false,
             spec,
         }
     }
@@ -144,8 +185,9 @@ pub struct Classes {
 }
 
 impl Classes {
-    /// The class of a pod. A pod whose status tells of other resources than its spec (while it is resized) is of a
-    /// class of its own kind, and one with ephemeral volumes of its own alone: their claims have its name.
+    /// The class of a pod. A pod that is being deleted, or whose status tells of other resources than its spec (while
+    /// it is resized), is of a class of its own kind, and one with ephemeral volumes of its own alone: their claims have
+    /// its name.
     pub fn of(&mut self, pod: &Object) -> Option<Arc<PodInfo>> {
         let body = pod.as_pod()?;
         let mut class = self.of_spec(pod, &body.spec);
@@ -153,6 +195,9 @@ impl Classes {
             let claims = claims(&body.spec, pod.meta.name());
             class = self.by_content(PodInfo { claims, ..(*class).clone() });
             self.sweep();
+        }
+        if pod.meta.is_deleting() {
+            class = self.by_content(PodInfo { terminating: true, ..(*class).clone() });
         }
         let Some(status) = resized(&body.status) else { return Some(class) };
         let PodRequests { exact, non_zero, .. } = requests_of(&body.spec, Some(&status));
@@ -170,11 +215,14 @@ impl Classes {
             Arc::as_ptr(&meta.annotations) as usize,
             meta.key.namespace.clone(),
         );
-        if let Some(known) = self.by_address.get(&address) {
+        if let Some(known) = self.by_address.get(&address)
+            && Controller::is(known.controller.as_ref(), meta)
+        {
             return known.clone();
         }
         let (labels, annotations) = (meta.labels.clone(), meta.annotations.clone());
-        let fresh = PodInfo::new(0, meta.key.namespace.clone(), labels, annotations, spec.clone());
+        let mut fresh = PodInfo::new(0, meta.key.namespace.clone(), labels, annotations, spec.clone());
+        fresh.controller = Controller::of(meta);
         let class = self.by_content(fresh);
         if Arc::ptr_eq(&class.spec, spec) {
             self.by_address.insert(address, class.clone());
@@ -222,6 +270,8 @@ fn fingerprint(info: &PodInfo) -> u64 {
     info.images.hash(&mut hasher);
     info.spec.node_selector.hash(&mut hasher);
     info.claims.hash(&mut hasher);
+    info.controller.hash(&mut hasher);
+    info.terminating.hash(&mut hasher);
     hasher.finish()
 }
 
@@ -232,7 +282,9 @@ fn same_class(a: &PodInfo, b: &PodInfo) -> bool {
         && a.labels == b.labels
         && a.annotations == b.annotations
         && a.claims == b.claims
-        && a.spec == b.spec
+        && a.controller == b.controller
+        && a.terminating == b.terminating
+        && (Arc::ptr_eq(&a.spec, &b.spec) || a.spec == b.spec)
 }
 
 #[cfg(test)]

@@ -8,8 +8,10 @@ mod claims;
 mod columns;
 mod images;
 mod objects;
+mod topology;
 mod tree;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -23,6 +25,8 @@ use claims::ClaimUsers;
 pub use columns::NodeColumns;
 use images::Images;
 pub use objects::Objects;
+use topology::Topologies;
+pub use topology::{Domain, Topology};
 use tree::NodeTree;
 
 /// Index of a node in the cache. Slots are reused after a node and all its pods are gone.
@@ -69,6 +73,11 @@ pub struct Cache {
     columns: NodeColumns,
     objects: Objects,
     claim_users: ClaimUsers,
+    topologies: Topologies,
+    /// Nodes with pods that have inter-pod affinity of any sort, with their number.
+    with_affinity: BTreeMap<Slot, u32>,
+    /// The same of required anti-affinity.
+    with_required_anti_affinity: BTreeMap<Slot, u32>,
 }
 
 /// A pod came to a node, or left it.
@@ -113,6 +122,28 @@ impl Cache {
         self.position.get(slot as usize).filter(|at| **at != u32::MAX).map(|at| *at as usize)
     }
 
+    /// The domains of a topology key. The first question about a key looks at all nodes, later ones cost nothing.
+    pub fn topology(&self, key: &str) -> Arc<Topology> {
+        let present = self.entries.iter().enumerate().filter(|(_, entry)| entry.present);
+        self.topologies.of(key, present.map(|(slot, entry)| (slot as Slot, &entry.info.labels)))
+    }
+
+    /// Nodes that cycles see with pods that have inter-pod affinity or anti-affinity of any sort
+    /// (`HavePodsWithAffinityList`), by slot.
+    pub fn nodes_with_affinity(&self) -> impl Iterator<Item = &NodeInfo> {
+        self.listed(self.with_affinity.keys())
+    }
+
+    /// Nodes that cycles see with pods that have required anti-affinity (`HavePodsWithRequiredAntiAffinityList`), by
+    /// slot.
+    pub fn nodes_with_required_anti_affinity(&self) -> impl Iterator<Item = &NodeInfo> {
+        self.listed(self.with_required_anti_affinity.keys())
+    }
+
+    fn listed<'a>(&'a self, slots: impl Iterator<Item = &'a Slot>) -> impl Iterator<Item = &'a NodeInfo> {
+        slots.map(|slot| &self.entries[*slot as usize]).filter(|entry| entry.listed).map(|entry| &entry.info)
+    }
+
     /// Slot of a node that cycles see.
     pub fn slot(&self, name: &str) -> Option<Slot> {
         self.by_name.get(name).copied().filter(|slot| self.entries[*slot as usize].listed)
@@ -153,6 +184,7 @@ impl Cache {
         });
         self.entries[slot as usize] = Entry::default();
         self.entries[slot as usize].info.name = name.clone();
+        self.entries[slot as usize].info.slot = Some(slot);
         self.by_name.insert(name.clone(), slot);
         slot
     }
@@ -188,6 +220,7 @@ impl Cache {
         entry.zone = zone;
         entry.info.set_object(object);
         self.images.set(slot, object, &mut entry.info.images);
+        self.topologies.set(slot, Some(&object.meta.labels));
         self.touch(slot);
     }
 
@@ -202,6 +235,7 @@ impl Cache {
         self.shape_version += 1;
         self.tree.remove(&entry.zone, slot);
         self.images.clear(slot, &mut entry.info.images);
+        self.topologies.set(slot, None);
         self.touch(slot);
     }
 
@@ -212,6 +246,7 @@ impl Cache {
         self.entries[slot as usize].info.add_pod(uid, info.clone());
         self.claim_users.add(slot, &info);
         self.moves.push(PodMove { slot, info: info.clone(), arrived: true });
+        self.count_affinity(slot, &info, 1);
         self.pods.insert(uid, PodState { slot, info, object, assumed });
         self.touch(slot);
     }
@@ -221,8 +256,21 @@ impl Cache {
         self.entries[state.slot as usize].info.remove_pod(uid);
         self.claim_users.remove(state.slot, &state.info);
         self.moves.push(PodMove { slot: state.slot, info: state.info.clone(), arrived: false });
+        self.count_affinity(state.slot, &state.info, -1);
         self.touch(state.slot);
         Some(state)
+    }
+
+    fn count_affinity(&mut self, slot: Slot, info: &PodInfo, sign: i32) {
+        let Some(terms) = &info.affinity else { return };
+        let anti = (!terms.required_anti.is_empty()).then_some(&mut self.with_required_anti_affinity);
+        for counts in [Some(&mut self.with_affinity), anti].into_iter().flatten() {
+            let count = counts.entry(slot).or_default();
+            *count = count.saturating_add_signed(sign);
+            if *count == 0 {
+                counts.remove(&slot);
+            }
+        }
     }
 
     /// A pod was seen on a node. An assumed pod is confirmed; one that was assumed elsewhere, or changed, moves.

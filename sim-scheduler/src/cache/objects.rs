@@ -46,6 +46,18 @@ impl Objects {
         entries.map(|entry| entry.assumed.as_ref().unwrap_or(&entry.seen))
     }
 
+    /// Those of a namespace, by name.
+    pub fn in_namespace<'a>(
+        &'a self,
+        kind: Kind,
+        namespace: &'a str,
+    ) -> impl Iterator<Item = &'a Arc<Object>> {
+        let table = self.tables.get(&kind);
+        let entries = table.into_iter().flat_map(move |table| table.entries.range(Key::new(namespace, "")..));
+        let entries = entries.take_while(move |(key, _)| key.namespace == namespace);
+        entries.map(|(_, entry)| entry.assumed.as_ref().unwrap_or(&entry.seen))
+    }
+
     /// Rises with every change of an object of that kind, seen or assumed.
     pub fn generation(&self, kind: Kind) -> u64 {
         self.tables.get(&kind).map_or(0, |table| table.generation)

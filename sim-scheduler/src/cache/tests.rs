@@ -1,5 +1,6 @@
 use super::*;
 use crate::testing::{node, pod};
+use serde_json::json;
 
 fn names(cache: &Cache) -> Vec<&str> {
     cache.order().iter().map(|slot| cache.node(*slot).name.as_str()).collect()
@@ -109,4 +110,60 @@ fn claims_are_used_by_pods_on_nodes_that_cycles_see() {
     assert_eq!(used(&cache), [true, false]);
     cache.forget(Uid::parse("b"));
     assert_eq!(used(&cache), [false, false]);
+}
+
+#[test]
+fn domains_follow_labels() {
+    let mut cache = Cache::default();
+    for (name, zone) in [("a", "x"), ("b", "y"), ("c", "x"), ("d", "")] {
+        cache.set_node(&node(name).label("zone", zone).build());
+    }
+    let domains = |cache: &Cache| {
+        let topology = cache.topology("zone");
+        (0..4).map(|slot| topology.at(slot)).collect::<Vec<_>>()
+    };
+    assert_eq!(domains(&cache), [Some(0), Some(1), Some(0), None]);
+    let before = cache.topology("zone");
+    cache.set_node(&node("d").label("zone", "y").build());
+    cache.set_node(&node("b").label("zone", "z").build());
+    assert_eq!(domains(&cache), [Some(0), Some(2), Some(0), Some(1)]);
+    assert_eq!(before.at(3), None, "whoever holds it sees no changes");
+    cache.remove_node("d");
+    cache.set_node(&node("c").label("zone", "w").build());
+    assert_eq!(domains(&cache), [Some(0), Some(2), Some(1), None], "numbers without nodes are used again");
+    let topology = cache.topology("zone");
+    assert_eq!((topology.domain("w"), topology.domain("y"), topology.bound()), (Some(1), None, 3));
+    let outside = |zone| topology.of(&node("n").label("zone", zone).info());
+    assert_eq!((outside("x"), outside("q"), outside("")), (Some(0), Some(Topology::UNKNOWN), None));
+}
+
+#[test]
+fn nodes_with_affinity_are_known() {
+    let mut cache = Cache::default();
+    let mut classes = crate::pod::Classes::default();
+    for name in ["a", "b", "c"] {
+        cache.set_node(&node(name).build());
+    }
+    let term = json!({"topologyKey": "zone", "labelSelector": {}});
+    let anti = json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}});
+    let near = json!({"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}});
+    for (name, affinity, on) in [("p", anti, "b"), ("q", near, "c"), ("r", json!({}), "a")] {
+        let object = Arc::new(pod(name).with("affinity", affinity).build());
+        let info = classes.of(&object).expect("a pod");
+        cache.set_pod(&object, info, &on.into());
+    }
+    let known = |cache: &Cache| {
+        let names = |nodes: Vec<&NodeInfo>| nodes.iter().map(|n| n.name.as_str()).collect::<String>();
+        (
+            names(cache.nodes_with_affinity().collect()),
+            names(cache.nodes_with_required_anti_affinity().collect()),
+        )
+    };
+    assert_eq!(known(&cache), (String::new(), String::new()), "no cycle sees the nodes yet");
+    cache.refresh();
+    assert_eq!(known(&cache), ("bc".to_owned(), "b".to_owned()));
+    cache.remove_pod(Uid::parse("p"));
+    cache.remove_node("c");
+    cache.refresh();
+    assert_eq!(known(&cache), (String::new(), String::new()));
 }

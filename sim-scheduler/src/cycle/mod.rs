@@ -203,3 +203,5 @@ impl TieBreak {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod topology_tests;

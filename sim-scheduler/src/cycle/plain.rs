@@ -331,6 +331,9 @@ pub(super) fn pre_score(
     feasible: &[Slot],
 ) -> Result<(), Status> {
     for &i in profile.at(Point::PreScore) {
+        if state.skip_score[i] {
+            continue;
+        }
         let plugin = profile.plugin(i);
         let status = plugin.pre_score(state.of_mut(i), attempt, feasible);
         match status.code {

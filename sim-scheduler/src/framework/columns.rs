@@ -23,6 +23,9 @@ pub trait Columns: Plugin {
     /// True if something else than nodes and pods changed so that the counts have to be made anew.
     fn is_stale(&self, kept: &Self::Kept, attempt: &Attempt<'_>) -> bool;
 
+    /// True if the plugin has no say, as the counts are: PreFilter and PreScore would skip the class.
+    fn is_idle(&self, kept: &Self::Kept) -> bool;
+
     /// Pods came and went, in this order.
     fn follow(&self, kept: &mut Self::Kept, attempt: &Attempt<'_>, moves: &[PodMove]);
 
@@ -53,6 +56,8 @@ pub trait AnyColumns: Send + Sync {
     fn keep(&self, attempt: &Attempt<'_>) -> Option<Kept>;
     /// See [`Columns::is_stale`].
     fn is_stale(&self, kept: &Kept, attempt: &Attempt<'_>) -> bool;
+    /// See [`Columns::is_idle`].
+    fn is_idle(&self, kept: &Kept) -> bool;
     /// See [`Columns::follow`].
     fn follow(&self, kept: &mut Kept, attempt: &Attempt<'_>, moves: &[PodMove]);
     /// See [`Columns::filter`].
@@ -80,6 +85,10 @@ impl<P: Columns> AnyColumns for Arc<P> {
 
     fn is_stale(&self, kept: &Kept, attempt: &Attempt<'_>) -> bool {
         P::is_stale(self, kept.0.downcast_ref().expect(OWN), attempt)
+    }
+
+    fn is_idle(&self, kept: &Kept) -> bool {
+        P::is_idle(self, kept.0.downcast_ref().expect(OWN))
     }
 
     fn follow(&self, kept: &mut Kept, attempt: &Attempt<'_>, moves: &[PodMove]) {

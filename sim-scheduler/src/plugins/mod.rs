@@ -2,6 +2,7 @@
 
 pub mod default_binder;
 pub mod default_preemption;
+mod default_selector;
 pub mod dynamic_resources;
 pub mod image_locality;
 pub mod node_affinity;
@@ -10,11 +11,13 @@ pub mod node_ports;
 pub mod node_resources_balanced_allocation;
 pub mod node_resources_fit;
 pub mod node_unschedulable;
+pub mod pod_topology_spread;
 pub mod priority_sort;
 mod resource_scoring;
 pub mod scheduling_gates;
 mod selector;
 pub mod taint_toleration;
+mod topology_counts;
 
 use crate::config::args;
 use crate::framework::{Registry, plugin};
@@ -41,6 +44,11 @@ pub(crate) fn register(registry: &mut Registry) {
     registry.register("NodeResourcesFit", |value| {
         let made = node_resources_fit::NodeResourcesFit::new(args::read(value)?)?;
         Ok(plugin(made).filter().score().queueing_hints().into())
+    });
+    registry.register("PodTopologySpread", |value| {
+        let made = pod_topology_spread::PodTopologySpread::new(args::read(value)?);
+        let made = plugin(made).pre_filter().filter().pre_filter_extensions().pre_score().score();
+        Ok(made.normalize_score().columns().queueing_hints().into())
     });
     registry.register("NodeResourcesBalancedAllocation", |value| {
         let made = node_resources_balanced_allocation::BalancedAllocation::new(args::read(value)?);

@@ -166,6 +166,7 @@ fn same_parts(old: &Object, new: &Object) -> bool {
     Arc::ptr_eq(&a.spec, &b.spec)
         && resources(&a.status) == resources(&b.status)
         && a.node_name == b.node_name
+        && old.meta.is_deleting() == new.meta.is_deleting()
         && Arc::ptr_eq(&old.meta.labels, &new.meta.labels)
         && Arc::ptr_eq(&old.meta.annotations, &new.meta.annotations)
 }

@@ -120,6 +120,11 @@ impl ClassAnswers {
         })
     }
 
+    /// True if a plugin with columns has a say.
+    pub(super) fn has_active_columns(&self) -> bool {
+        self.columns.iter().any(|column| column.active)
+    }
+
     /// Brings the answers up to date. False if the class cannot go the fast way (any more).
     pub(super) fn update(&mut self, profile: &Profile, attempt: &Attempt<'_>) -> bool {
         if self.slow || !self.columns.iter_mut().all(|column| column.update(profile, attempt)) {

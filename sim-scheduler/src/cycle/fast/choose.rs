@@ -39,7 +39,7 @@ impl<'a> Choice<'a> {
             return outcome;
         }
         let others = self.nodes_promised_to_others();
-        let has_columns = !self.answers.columns.is_empty();
+        let has_columns = self.answers.has_active_columns();
         let enough = self.enough();
         let all = self.answers.feasible > 0 && enough >= self.answers.feasible;
         if all && !has_columns && others.is_empty() && self.answers.rank(self.search.profile) {
@@ -72,7 +72,7 @@ impl<'a> Choice<'a> {
         let Search { profile, ref attempt, nominator, start, .. } = self.search;
         let name = attempt.object.as_pod().map_or("", |pod| pod.status.nominated_node_name.as_str());
         let slot = attempt.cluster.slot(name)?;
-        if !self.answers.columns.is_empty() {
+        if self.answers.has_active_columns() {
             return Some(FastOutcome::Unsure);
         }
         let node = attempt.cluster.node(slot);

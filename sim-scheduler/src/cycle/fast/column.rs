@@ -7,6 +7,8 @@ pub(super) struct Column {
     /// Number of the plugin.
     pub(super) plugin: usize,
     pub(super) kept: Kept,
+    /// False if the plugin has no say at the moment.
+    pub(super) active: bool,
     /// True if it is asked at Filter.
     pub(super) filters: bool,
     /// True if it is asked at Score.
@@ -18,9 +20,11 @@ pub(super) struct Column {
 impl Column {
     /// `None` if the plugin wants the class to go the plain way.
     pub(super) fn new(profile: &Profile, plugin: usize, attempt: &Attempt<'_>) -> Option<Column> {
-        let kept = profile.plugin(plugin).columns()?.keep(attempt)?;
+        let columns = profile.plugin(plugin).columns()?;
+        let kept = columns.keep(attempt)?;
         Some(Column {
             plugin,
+            active: !columns.is_idle(&kept),
             kept,
             filters: profile.at(Point::Filter).contains(&plugin),
             scores: profile.at(Point::Score).contains(&plugin),
@@ -37,15 +41,17 @@ impl Column {
         let same_shape = self.shape_version == cluster.shape_version();
         match moves {
             Some(moves) if same_shape && !columns.is_stale(&self.kept, attempt) => {
-                if !moves.is_empty() {
-                    columns.follow(&mut self.kept, attempt, moves);
+                if moves.is_empty() {
+                    return true;
                 }
+                columns.follow(&mut self.kept, attempt, moves);
             }
             _ => match columns.keep(attempt) {
                 Some(kept) => self.kept = kept,
                 None => return false,
             },
         }
+        self.active = !columns.is_idle(&self.kept);
         self.shape_version = cluster.shape_version();
         self.mark = mark;
         true
