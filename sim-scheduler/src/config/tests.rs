@@ -1,5 +1,8 @@
 //! Answers are those of kube-scheduler's own code: its decoder, its defaulting and its validation.
 
+use proptest::collection::vec;
+use proptest::prelude::{any, prop_assert, proptest};
+use proptest::sample::select;
 use serde_json::{Value, json};
 use sim_core::load::Source;
 
@@ -334,6 +337,64 @@ fn complaints_have_places() {
         "f.yaml:3:14: json: cannot unmarshal string into Go struct field KubeSchedulerConfiguration.parallelism of type int32"
     );
 }
+
+proptest! {
+    /// Whatever is written, there is an answer.
+    #[test]
+    fn no_text_is_too_strange(parts in vec(select(PARTS.to_vec()), 0..40), json in any::<bool>()) {
+        let text = if json { parts.join(" ") } else { format!("{HEAD}{}", parts.concat()) };
+        prop_assert!(!refused(&text).is_empty());
+    }
+}
+
+const PARTS: &[&str] = &[
+    "profiles",
+    "extenders",
+    "pluginConfig",
+    "plugins",
+    "args",
+    "name",
+    "weight",
+    "score",
+    "enabled",
+    "disabled",
+    "NodeAffinity",
+    "NodeResourcesFit",
+    "queueSort",
+    "multiPoint",
+    "leaderElection",
+    "tlsConfig",
+    "caData",
+    "'*'",
+    "scoringStrategy",
+    "shape",
+    "{",
+    "}",
+    "[",
+    "]",
+    ": ",
+    ", ",
+    "\"",
+    "- ",
+    "\n",
+    "\n  ",
+    "\t",
+    "null",
+    "5",
+    "-1",
+    "1e9",
+    ".nan",
+    "~",
+    "&a ",
+    "*a ",
+    "<<",
+    "é",
+    "\u{1}",
+    "!!int ",
+    "|",
+    "#",
+    "\\u12",
+];
 
 /// Something of a type, with nothing that a default would be.
 fn sample(go: Go) -> Value {

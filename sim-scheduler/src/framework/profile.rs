@@ -96,12 +96,7 @@ impl Profile {
             let names = expand(point, plugins, &built)?;
             let indices = names.iter().filter_map(|name| built.get(name.as_str())?.index);
             // A plugin of ours may need a point that upstream's does without.
-            let own = plugins
-                .multi_point
-                .enabled
-                .iter()
-                .filter_map(|p| built.get(p.name.as_str()))
-                .filter_map(|plugin| plugin.index.filter(|_| !plugin.points.contains(&point)));
+            let own = built.values().filter(|plugin| !plugin.points.contains(&point)).filter_map(|p| p.index);
             let at = indices.chain(own).filter(|i| profile.plugins[*i].points().contains(&point)).collect();
             profile.at[point as usize] = at;
             profile.listed[point as usize] = names.into_iter().map(|name| (name, 0)).collect();
@@ -380,6 +375,19 @@ mod tests {
             profile.at(Point::Score).iter().map(|i| (profile.plugin(*i).name(), profile.weight(*i)));
         let listed = expected.into_iter().filter(|(name, _)| Registry::in_tree().get(name).is_some());
         assert_eq!(running.collect::<Vec<_>>(), listed.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn points_that_only_our_plugins_have_are_theirs_wherever_they_are_enabled() {
+        let plugins = Plugins {
+            multi_point: set(&[("PrioritySort", 0), ("DefaultBinder", 0)], &["*"]),
+            score: set(&[("ImageLocality", 0)], &[]),
+            ..Plugins::default()
+        };
+        let profile = build(&plugins).expect("a profile");
+        assert_eq!(profile.list(Point::PreScore).count(), 0);
+        let running = profile.at(Point::PreScore).iter().map(|i| profile.plugin(*i).name());
+        assert_eq!(running.collect::<Vec<_>>(), ["ImageLocality"]);
     }
 
     #[test]
