@@ -137,12 +137,15 @@ impl ClusterBuilder {
     /// # Panics
     /// If the API server refuses one of the objects given.
     #[track_caller]
-    pub fn build(self) -> Cluster {
+    pub fn build(mut self) -> Cluster {
         let controllers = ControllerManager::new(self.controllers.clone());
         let kubelets = Fleet::new(self.kubelets.clone());
-        let schedulers = [vec![self.scheduler.clone()], self.more_schedulers.clone()].concat();
+        // Taken, not cloned: a clone of a scheduler has extenders of its own, if it can have any.
+        let first = std::mem::take(&mut self.scheduler);
+        let more = std::mem::take(&mut self.more_schedulers);
         let mut cluster = self.build_empty();
-        schedulers.into_iter().for_each(|scheduler| cluster.run_scheduler(scheduler));
+        cluster.run_scheduler(first);
+        more.into_iter().for_each(|scheduler| cluster.run_scheduler(scheduler));
         cluster.run_kubelets(kubelets);
         cluster.run_controllers(controllers);
         cluster

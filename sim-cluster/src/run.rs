@@ -38,7 +38,8 @@ impl Cluster {
     /// Runs for a time. Idle time costs nothing.
     ///
     /// # Panics
-    /// In a livelock, with the seed; use [`Cluster::try_run_for`] where that must be an error.
+    /// In a livelock, and where a scheduler extender has no answer, with the seed; use [`Cluster::try_run_for`] where that
+    /// must be an error.
     #[track_caller]
     pub fn run_for(&mut self, span: Span) {
         if let Err(error) = self.try_run_for(span) {
@@ -49,7 +50,7 @@ impl Cluster {
     /// Runs for a time.
     ///
     /// # Errors
-    /// [`RunError::Livelock`].
+    /// [`RunError::Livelock`], or [`RunError::InvariantBroken`] where a scheduler extender has no answer.
     pub fn try_run_for(&mut self, span: Span) -> Result<(), RunError> {
         let end = self.now() + span;
         self.run_to(end)
@@ -58,11 +59,11 @@ impl Cluster {
     /// Runs up to an instant, everything due at it included.
     ///
     /// # Errors
-    /// [`RunError::Livelock`].
+    /// [`RunError::Livelock`], or [`RunError::InvariantBroken`] where a scheduler extender has no answer.
     pub fn run_to(&mut self, end: Time) -> Result<(), RunError> {
         let mut instant = (self.now(), 0);
         while self.step(end) {
-            self.watch_for_livelock(&mut instant)?;
+            self.check(&mut instant)?;
         }
         self.kernel.advance_to(end);
         Ok(())
@@ -90,7 +91,7 @@ impl Cluster {
                 seen = revision;
             }
             if self.step(end) {
-                self.watch_for_livelock(&mut instant)?;
+                self.check(&mut instant)?;
             } else if self.is_quiescent() {
                 return Err(RunError::Quiescent { at: self.now(), seed });
             } else {
@@ -112,8 +113,15 @@ impl Cluster {
         Err(RunError::Timeout { at: self.now(), waited: timeout, seed: self.seed().0 })
     }
 
-    /// Counts the events of one instant.
-    fn watch_for_livelock(&self, (at, events): &mut (Time, u64)) -> Result<(), RunError> {
+    /// Counts the events of one instant, and hears of extenders that have no answer.
+    fn check(&self, (at, events): &mut (Time, u64)) -> Result<(), RunError> {
+        if let Some(what) = self.schedulers.iter().find_map(|scheduler| scheduler.extenders().broken()) {
+            return Err(RunError::InvariantBroken {
+                what: what.to_owned(),
+                at: self.now(),
+                seed: self.seed().0,
+            });
+        }
         if *at != self.now() {
             (*at, *events) = (self.now(), 0);
         }

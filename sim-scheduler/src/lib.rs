@@ -44,12 +44,13 @@
 //!
 //! # What is not here yet
 //!
-//! Inter-pod affinity, topology spread, volumes, devices, extenders and queueing hints.
+//! Inter-pod affinity, topology spread, volumes, devices and queueing hints.
 
 pub mod affinity_terms;
 pub mod cache;
 pub mod config;
 pub mod cycle;
+pub mod extender;
 mod float;
 pub mod framework;
 pub mod mask;

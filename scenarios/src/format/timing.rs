@@ -105,6 +105,8 @@ pub struct TimingOverrides {
     pub watch: Option<DelaySpec>,
     /// One scheduling cycle.
     pub scheduling_cycle: Option<DelaySpec>,
+    /// One question to a scheduler extender, whoever answers it.
+    pub extender_call: Option<DelaySpec>,
     /// From a pod being seen by its kubelet to its sandbox being ready.
     pub sandbox: Option<DelaySpec>,
     /// Creating and starting one container, image present.
@@ -142,6 +144,7 @@ impl Compact for TimingSpec {
             (&mut timing.reply, long.reply),
             (&mut timing.watch, long.watch),
             (&mut timing.scheduling_cycle, long.scheduling_cycle),
+            (&mut timing.extender_call, long.extender_call),
             (&mut timing.sandbox, long.sandbox),
             (&mut timing.container_start, long.container_start),
             (&mut timing.pleg, long.pleg),

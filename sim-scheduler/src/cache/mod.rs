@@ -92,6 +92,17 @@ pub struct PodMove {
 }
 
 impl Cache {
+    /// Nodes by slot, and nothing else: for scores of nodes that are not as they are.
+    pub(crate) fn of_nodes(nodes: impl IntoIterator<Item = (Slot, NodeInfo)>) -> Cache {
+        let mut cache = Cache::default();
+        for (slot, info) in nodes {
+            let at = slot as usize;
+            cache.entries.resize_with(cache.entries.len().max(at + 1), Entry::default);
+            cache.entries[at].info = info;
+        }
+        cache
+    }
+
     /// Nodes that cycles see, in upstream's order: zone by zone in turns.
     pub fn order(&self) -> &[Slot] {
         &self.order

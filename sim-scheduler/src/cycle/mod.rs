@@ -15,7 +15,9 @@ use smol_str::SmolStr;
 use std::sync::Arc;
 
 pub use fast::{FastCycles, FastOutcome};
-pub use plain::{Evaluation, PluginScores, evaluate, filters_with_nominated_pods, run_filters};
+pub use plain::{
+    Evaluation, PluginScores, evaluate, evaluate_with_extenders, filters_with_nominated_pods, run_filters,
+};
 pub use post_filter::run_post_filters;
 
 use crate::cache::{Cache, Slot};
@@ -39,15 +41,20 @@ pub enum Sampling {
 impl Sampling {
     /// How many feasible nodes end the search among so many nodes (`numFeasibleNodesToFind`).
     pub fn enough(self, nodes: usize, profile: &Profile) -> usize {
+        match self {
+            Sampling::Percentage(_) if profile.at(Point::Score).is_empty() => nodes.min(1),
+            _ => self.to_compare(nodes, profile),
+        }
+    }
+
+    /// The same where it matters which one is taken, whatever plugins the profile has.
+    pub(crate) fn to_compare(self, nodes: usize, profile: &Profile) -> usize {
         let global = match self {
             Sampling::Percentage(global) => global,
             Sampling::All => return nodes,
             #[cfg(test)]
             Sampling::Window(feasible) => return feasible,
         };
-        if profile.at(Point::Score).is_empty() {
-            return nodes.min(1);
-        }
         if nodes < 100 {
             return nodes;
         }

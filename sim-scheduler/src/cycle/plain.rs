@@ -7,6 +7,7 @@ use smol_str::{SmolStr, format_smolstr};
 
 use super::{CycleState, Nominator, Sampling};
 use crate::cache::Slot;
+use crate::extender::{EXTENDER, ExtenderCalls, ExtenderScores, Extenders, Returned};
 use crate::framework::{Attempt, Code, Diagnosis, Normalize, Point, PreFiltered, Profile, Status};
 use crate::node::NodeInfo;
 
@@ -34,6 +35,10 @@ pub struct Evaluation {
     pub nominated_first: bool,
     /// Scores, if there was a choice. Plugins that skipped are absent.
     pub scores: Vec<PluginScores>,
+    /// Scores of extenders, if there was a choice. Those that have no preference are absent.
+    pub extender_scores: Vec<ExtenderScores>,
+    /// How often extenders were asked.
+    pub extender_calls: ExtenderCalls,
     /// Sum of the weighted scores, parallel to `feasible`.
     pub totals: Vec<i64>,
     /// Nodes of the highest total, in the order of the cache.
@@ -63,6 +68,8 @@ pub(super) struct Search<'a> {
     pub(super) nominator: &'a Nominator,
     pub(super) sampling: Sampling,
     pub(super) start: usize,
+    /// `None` if there are none.
+    pub(super) extenders: Option<&'a Extenders>,
 }
 
 /// Finds the best nodes for a pod. `start` is where the last search ended; the pod's own nominated node is tried first.
@@ -73,8 +80,20 @@ pub fn evaluate(
     sampling: Sampling,
     start: usize,
 ) -> (Evaluation, CycleState) {
+    evaluate_with_extenders(profile, attempt, nominator, (sampling, start), &Extenders::default())
+}
+
+/// The same, and asks extenders.
+pub fn evaluate_with_extenders(
+    profile: &Profile,
+    attempt: Attempt<'_>,
+    nominator: &Nominator,
+    (sampling, start): (Sampling, usize),
+    extenders: &Extenders,
+) -> (Evaluation, CycleState) {
     let mut state = CycleState::new(profile, attempt.pod);
-    let search = Search { profile, attempt, nominator, sampling, start };
+    let extenders = Some(extenders).filter(|extenders| !extenders.is_empty());
+    let search = Search { profile, attempt, nominator, sampling, start, extenders };
     let mut out = Evaluation { next_start: start, ..Evaluation::default() };
     search.run(&mut state, &mut out);
     (out, state)
@@ -88,10 +107,14 @@ impl Search<'_> {
         let cluster = self.attempt.cluster;
         let nominated =
             self.attempt.object.as_pod().map(|p| p.status.nominated_node_name.as_str()).unwrap_or("");
+        let mut returned = Returned::default();
         if let Some(slot) = cluster.slot(nominated) {
-            self.filter(state, &[slot], None, out);
+            self.filter(state, &[slot], out);
+            self.ask_extenders(out, &mut returned);
             // Upstream logs an error about the nominated node and goes on.
-            out.error = None;
+            if out.error.take().is_some() {
+                out.feasible.clear();
+            }
             out.nominated_first = !out.feasible.is_empty();
         }
         if !out.nominated_first {
@@ -106,12 +129,17 @@ impl Search<'_> {
                     &restricted
                 }
             };
-            let again = out.diagnosis.nodes.iter().next().map(|(slot, _)| slot);
-            self.filter(state, nodes, again, out);
+            returned.clear();
+            self.filter(state, nodes, out);
             out.next_start = (self.start + out.evaluated()) % cluster.order().len().max(1);
+            let passed = out.feasible.len();
+            self.ask_extenders(out, &mut returned);
+            if out.error.is_none() && out.feasible.len() != passed {
+                out.diagnosis.unschedulable_plugins.insert(SmolStr::new_static(EXTENDER));
+            }
         }
         if out.error.is_none() {
-            self.score(state, out);
+            self.score(state, out, &returned);
         }
     }
 
@@ -177,15 +205,24 @@ impl Search<'_> {
         true
     }
 
-    /// `findNodesThatPassFilters`. `again` is a nominated node that was refused: it is looked at once more.
-    fn filter(&self, state: &CycleState, nodes: &[Slot], again: Option<Slot>, out: &mut Evaluation) {
-        let enough = self.sampling.enough(nodes.len(), self.profile);
+    /// `findNodesThatPassExtenders`.
+    fn ask_extenders(&self, out: &mut Evaluation, returned: &mut Returned) {
+        if let Some(extenders) = self.extenders.filter(|_| out.error.is_none()) {
+            out.error = extenders.filter(&self.attempt, out, returned).err();
+        }
+    }
+
+    /// `findNodesThatPassFilters`.
+    fn filter(&self, state: &CycleState, nodes: &[Slot], out: &mut Evaluation) {
+        let enough = match self.extenders {
+            Some(extenders) if extenders.compare() => self.sampling.to_compare(nodes.len(), self.profile),
+            _ => self.sampling.enough(nodes.len(), self.profile),
+        };
+        // Of a nominated node that was refused: it is looked at once more.
+        let before: Vec<Slot> = out.diagnosis.nodes.iter().map(|(slot, _)| slot).collect();
         for i in 0..nodes.len() {
             let slot = nodes[(self.start + i) % nodes.len()];
             let node = self.attempt.cluster.node(slot);
-            if again == Some(slot) {
-                out.diagnosis.nodes.remove_first();
-            }
             match filters_with_nominated_pods(self.profile, state, &self.attempt, self.nominator, node) {
                 // One more than enough ends the search; it does not count as looked at.
                 None if out.feasible.len() >= enough => break,
@@ -195,6 +232,9 @@ impl Search<'_> {
                     break;
                 }
                 Some(status) => {
+                    if before.contains(&slot) {
+                        out.diagnosis.nodes.remove(slot);
+                    }
                     out.diagnosis.blame(&status);
                     out.diagnosis.nodes.push(slot, status);
                 }
@@ -203,9 +243,9 @@ impl Search<'_> {
     }
 
     /// `prioritizeNodes`.
-    fn score(&self, state: &mut CycleState, out: &mut Evaluation) {
+    fn score(&self, state: &mut CycleState, out: &mut Evaluation, returned: &Returned) {
         if out.feasible.len() > 1 {
-            if let Err(error) = self.scores(state, out) {
+            if let Err(error) = self.scores(state, out, returned) {
                 out.error = Some(error);
                 return;
             }
@@ -214,9 +254,10 @@ impl Search<'_> {
             return;
         }
         out.totals = vec![0; out.feasible.len()];
-        for scores in &out.scores {
-            for (total, score) in out.totals.iter_mut().zip(&scores.weighted) {
-                *total += score;
+        let plugins = out.scores.iter().map(|scores| &scores.weighted);
+        for scores in plugins.chain(out.extender_scores.iter().map(|scores| &scores.weighted)) {
+            for (total, score) in out.totals.iter_mut().zip(scores) {
+                *total = total.wrapping_add(*score);
             }
         }
         let highest = out.score();
@@ -225,10 +266,18 @@ impl Search<'_> {
         out.best.sort_by_key(|slot| self.attempt.cluster.position(*slot));
     }
 
-    fn scores(&self, state: &mut CycleState, out: &mut Evaluation) -> Result<(), Status> {
-        if self.profile.at(Point::Score).is_empty() {
+    fn scores(
+        &self,
+        state: &mut CycleState,
+        out: &mut Evaluation,
+        returned: &Returned,
+    ) -> Result<(), Status> {
+        if self.profile.at(Point::Score).is_empty() && self.extenders.is_none() {
             return Ok(());
         }
+        // DIFFERS: PreScore sees the nodes of the cache, even where an extender gave back changed ones.
+        let shown = returned.shown(self.attempt.cluster, &out.feasible);
+        let cluster = shown.as_ref().unwrap_or(self.attempt.cluster);
         pre_score(self.profile, &self.attempt, state, &out.feasible)?;
         for &i in self.profile.at(Point::Score) {
             if state.skip_score[i] {
@@ -236,7 +285,7 @@ impl Search<'_> {
             }
             let plugin = self.profile.plugin(i);
             let mut raw = vec![0; out.feasible.len()];
-            plugin.score_all(state.of(i), self.attempt.pod, self.attempt.cluster, &out.feasible, &mut raw);
+            plugin.score_all(state.of(i), self.attempt.pod, cluster, &out.feasible, &mut raw);
             let mut weighted = raw.clone();
             match plugin.normalization() {
                 Normalize::Identity => {}
@@ -265,7 +314,10 @@ impl Search<'_> {
             }
             out.scores.push(PluginScores { plugin: plugin.name(), raw, weighted });
         }
-        Ok(())
+        match self.extenders {
+            Some(extenders) => extenders.prioritize(&self.attempt, out, returned),
+            None => Ok(()),
+        }
     }
 }
 

@@ -63,10 +63,10 @@ impl Refusals {
         }
     }
 
-    /// Takes the first node out.
-    pub(crate) fn remove_first(&mut self) {
-        if !self.nodes.is_empty() {
-            self.nodes.remove(0);
+    /// Takes a node out.
+    pub(crate) fn remove(&mut self, slot: Slot) {
+        if let Some(at) = self.nodes.iter().position(|(refused, _)| *refused == slot) {
+            self.nodes.remove(at);
         }
     }
 

@@ -14,6 +14,7 @@ use super::event::{ClusterEvent, Registered};
 use super::plugin::Plugin;
 use super::registry::Registry;
 use crate::config::{PluginRef, PluginSet, Plugins, ProfileConfig, SchedulerConfig};
+use crate::extender::EXTENDER;
 
 /// Highest score of a node, before weights.
 const MAX_NODE_SCORE: i64 = 100;
@@ -262,9 +263,10 @@ impl Profile {
         &self.registered
     }
 
-    /// True if an event may wake pods that a plugin refused.
+    /// True if an event may wake pods that a plugin refused. What helps pods that an extender refused is not known.
     pub fn wakes(&self, plugin: &str, event: ClusterEvent) -> bool {
-        self.registered.iter().any(|r| self.plugins[r.plugin].name() == plugin && r.event.matches(event))
+        let by = |r: &Registered| self.plugins[r.plugin].name() == plugin && r.event.matches(event);
+        self.registered.iter().any(by) || plugin == EXTENDER
     }
 }
 

@@ -10,10 +10,12 @@ use sim_core::engine::log::{EventType, Record};
 use sim_core::time::Time;
 use smol_str::{SmolStr, format_smolstr};
 
+use super::conclude::Outcome;
 use super::{Engine, LastAttempt, Scheduler, Ties, Timer};
 use crate::cache::Slot;
-use crate::cycle::{CycleState, FastOutcome, evaluate, run_post_filters};
-use crate::framework::{Attempt, Diagnosis, Effects, Handle, Memory, Point, Status};
+use crate::cycle::{CycleState, FastOutcome, evaluate_with_extenders, run_post_filters};
+use crate::extender::ExtenderCalls;
+use crate::framework::{Attempt, Diagnosis, Effects, Handle, Memory, Point, PostFiltered, Status};
 use crate::queue::QueuedPod;
 
 /// Longest note of an Event.
@@ -34,6 +36,7 @@ enum Found {
 }
 
 /// Why an attempt failed.
+#[derive(Clone, Debug)]
 pub(super) struct Failure {
     /// The text.
     pub(super) message: String,
@@ -46,6 +49,11 @@ pub(super) struct Failure {
 }
 
 impl Failure {
+    /// The text as Events carry it (`truncateMessage`).
+    pub(super) fn note(&self) -> SmolStr {
+        note(&self.message)
+    }
+
     /// A plugin's status after a node was chosen.
     pub(super) fn after_choice(slot: Slot, status: &Status) -> Failure {
         let mut failure = Failure {
@@ -87,38 +95,36 @@ impl Scheduler {
             };
             return self.failed(ctx, pod, failure);
         }
-        match self.find(ctx.now(), &pod) {
+        let mut calls = ExtenderCalls::default();
+        let outcome = match self.find(ctx.now(), &pod, &mut calls) {
             Found::Node { slot, score, feasible, evaluated, state } => {
                 let node = self.cache.node(slot).name.clone();
-                ctx.record(Record::Decision {
-                    namespace: pod.object.meta.namespace(),
-                    name: pod.object.meta.name(),
-                    node: &node,
-                    feasible: feasible as u32,
-                    evaluated: evaluated as u32,
-                    score,
-                });
-                self.place(ctx, pod, slot, node, state);
+                Outcome::Node { slot, node, score, feasible, evaluated, state }
             }
             Found::Nothing(mut diagnosis, state) => {
-                let nominated = state.and_then(|s| self.post_filter(ctx, &pod, s, &mut diagnosis));
+                let mut effects = Effects::default();
+                let helped =
+                    state.and_then(|s| self.post_filter(ctx.now(), &pod, s, &mut diagnosis, &mut effects));
+                let PostFiltered { nominated_node: nominated, preemption, .. } = helped.unwrap_or_default();
                 let message = diagnosis.message(nodes);
                 let failure = Failure { message, rejected: true, diagnosis: Some(diagnosis), nominated };
-                self.failed(ctx, pod, failure);
+                Outcome::Failed(failure, effects, preemption)
             }
             Found::Error(status) => {
                 let message = status.message();
                 let nominated = Some(SmolStr::default());
-                self.failed(ctx, pod, Failure { message, rejected: false, diagnosis: None, nominated });
+                let failure = Failure { message, rejected: false, diagnosis: None, nominated };
+                Outcome::Failed(failure, Effects::default(), None)
             }
-        }
+        };
+        self.conclude_after(ctx, calls, pod, outcome);
     }
 
     /// Finds a node, the way the engine says; the plain one wherever the fast one does not apply.
-    fn find(&mut self, now: Time, pod: &QueuedPod) -> Found {
+    fn find(&mut self, now: Time, pod: &QueuedPod, calls: &mut ExtenderCalls) -> Found {
         let profile = &self.profiles[pod.profile];
         let attempt = Attempt { pod: &pod.info, object: &pod.object, cluster: &self.cache, now };
-        if self.engine == Engine::Fast {
+        if self.engine == Engine::Fast && !self.extenders.have_a_say(profile, &pod.info.spec) {
             let (key, search) = ((pod.profile, profile), (self.sampling, self.start));
             match self.fast.choose(key, &attempt, &self.nominator, search, &mut self.tie_break) {
                 FastOutcome::Chosen { slot, score, feasible, evaluated, next_start } => {
@@ -136,8 +142,11 @@ impl Scheduler {
                 FastOutcome::Unsure => {}
             }
         }
-        let (found, state) = evaluate(profile, attempt, &self.nominator, self.sampling, self.start);
+        let from = (self.sampling, self.start);
+        let (found, state) =
+            evaluate_with_extenders(profile, attempt, &self.nominator, from, &self.extenders);
         self.start = found.next_start;
+        *calls = found.extender_calls;
         if let Some(error) = found.error {
             return Found::Error(error);
         }
@@ -151,19 +160,20 @@ impl Scheduler {
         }
     }
 
-    /// Asks the PostFilter plugins, and carries out what they say. Returns what becomes of the nomination.
+    /// Asks the PostFilter plugins, if there are any.
     fn post_filter(
         &mut self,
-        ctx: &mut Ctx<'_, Timer>,
+        now: Time,
         pod: &QueuedPod,
         (state, memory): (CycleState, Option<Memory>),
         diagnosis: &mut Diagnosis,
-    ) -> Option<SmolStr> {
+        effects: &mut Effects,
+    ) -> Option<PostFiltered> {
         let profile = &self.profiles[pod.profile];
         if profile.at(Point::PostFilter).is_empty() {
             return None;
         }
-        let attempt = Attempt { pod: &pod.info, object: &pod.object, cluster: &self.cache, now: ctx.now() };
+        let attempt = Attempt { pod: &pod.info, object: &pod.object, cluster: &self.cache, now };
         let random = match self.ties {
             Ties::Random => self.preemption.next_u64(),
             Ties::LowestName => 0,
@@ -178,17 +188,12 @@ impl Scheduler {
             memory: memory.as_ref(),
             explain: false,
         };
-        let mut effects = Effects::default();
-        let outcome = run_post_filters(&handle, diagnosis, &mut effects)?;
+        let outcome = run_post_filters(&handle, diagnosis, effects)?;
         if let Some(memory) = memory {
             self.fast.remember(pod.profile, pod.info.class, memory.into_inner());
         }
         diagnosis.post_filter = outcome.status.message();
-        self.apply(ctx, effects);
-        if let Some(preemption) = outcome.preemption {
-            self.preempt(ctx, pod, preemption);
-        }
-        outcome.nominated_node
+        Some(outcome)
     }
 
     /// Does what a plugin wants done.

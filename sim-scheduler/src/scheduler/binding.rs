@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sim_core::api::error::ApiError;
 use sim_core::api::meta::Uid;
 use sim_core::api::object::Object;
-use sim_core::api::request::Tag;
+use sim_core::api::request::{Request, Tag};
 use sim_core::duration::Duration;
 use sim_core::engine::component::{Ctx, TimerId};
 use sim_core::engine::log::EventType;
@@ -17,6 +17,7 @@ use super::preemption::Asked;
 use super::{Scheduler, Timer, uid};
 use crate::cache::Slot;
 use crate::cycle::CycleState;
+use crate::extender::ExtenderCalls;
 use crate::framework::{
     Attempt, Binding, Code, Effects, Permission, Point, PreBound, Status, Waiting, WaitingPod, Wake,
 };
@@ -42,6 +43,8 @@ pub(super) struct Held {
     answers: Vec<Option<Result<Arc<Object>, ApiError>>>,
     /// Set while a PreBind plugin waits for objects to change.
     waits_until: Option<TimerId>,
+    /// Whether an extender bound it, once it was asked.
+    extender: Option<Result<(), String>>,
 }
 
 /// What a request was sent for.
@@ -81,6 +84,7 @@ impl Scheduler {
             pre_bind_at: 0,
             answers: Vec::new(),
             waits_until: None,
+            extender: None,
         };
         let mut status = self.reserve(ctx, &mut held);
         if status.is_success() {
@@ -185,7 +189,7 @@ impl Scheduler {
     fn bind(&mut self, ctx: &mut Ctx<'_, Timer>, mut held: Held) {
         let id = uid(&held.pod.object);
         match self.pre_bind(ctx.now(), &mut held) {
-            PreBound::Done(status) if status.is_success() => return self.send_binding(ctx, held),
+            PreBound::Done(status) if status.is_success() => return self.ask_binders(ctx, held),
             PreBound::Done(status) => {
                 self.give_back(ctx, &mut held, None);
                 return self.binding_failed(ctx, held, &status);
@@ -270,6 +274,51 @@ impl Scheduler {
         Tag(self.next_tag)
     }
 
+    /// Lets extenders bind, else the Bind plugins.
+    fn ask_binders(&mut self, ctx: &mut Ctx<'_, Timer>, mut held: Held) {
+        let mut calls = ExtenderCalls::default();
+        let attempt =
+            Attempt { pod: &held.pod.info, object: &held.pod.object, cluster: &self.cache, now: ctx.now() };
+        held.extender = self.extenders.bind(&attempt, &held.node, &mut calls);
+        let delay = self.delay_of(ctx, calls);
+        if delay.is_zero() {
+            return self.go_on_after_extenders(ctx, held);
+        }
+        let id = uid(&held.pod.object);
+        ctx.set_timer(delay, Timer::ExtenderBinding { uid: id });
+        self.held.insert(id, held);
+    }
+
+    /// The extenders' time is over.
+    pub(super) fn extender_bound(&mut self, ctx: &mut Ctx<'_, Timer>, id: Uid) {
+        if let Some(held) = self.held.remove(&id) {
+            self.go_on_after_extenders(ctx, held);
+        }
+    }
+
+    fn go_on_after_extenders(&mut self, ctx: &mut Ctx<'_, Timer>, mut held: Held) {
+        match &held.extender {
+            None => self.send_binding(ctx, held),
+            Some(Ok(())) => {
+                let meta = &held.pod.object.meta;
+                let request = Request::Bind { key: meta.key.clone(), uid: meta.uid, node: held.node.clone() };
+                self.request_binding(ctx, held, request);
+            }
+            Some(Err(text)) => {
+                let status = Status::error(text.as_str());
+                self.give_back(ctx, &mut held, None);
+                self.binding_failed(ctx, held, &status);
+            }
+        }
+    }
+
+    fn request_binding(&mut self, ctx: &mut Ctx<'_, Timer>, held: Held, request: Request) {
+        let (tag, id) = (self.next_tag(), uid(&held.pod.object));
+        self.bindings.insert(tag, Sent::Binding(id));
+        self.held.insert(id, held);
+        ctx.request(request, tag);
+    }
+
     /// Asks the Bind plugins, and sends what the first says that does not skip.
     fn send_binding(&mut self, ctx: &mut Ctx<'_, Timer>, mut held: Held) {
         let profile = &self.profiles[held.pod.profile];
@@ -281,13 +330,7 @@ impl Scheduler {
             let plugin = profile.plugin(i);
             match plugin.bind(&attempt, &held.node) {
                 Binding::Skip => {}
-                Binding::Send(request) => {
-                    let (tag, id) = (self.next_tag(), uid(&held.pod.object));
-                    self.bindings.insert(tag, Sent::Binding(id));
-                    self.held.insert(id, held);
-                    ctx.request(request, tag);
-                    return;
-                }
+                Binding::Send(request) => return self.request_binding(ctx, held, request),
                 Binding::Failed(failed) => {
                     status = named("Bind", plugin.name(), failed);
                     break;
@@ -323,7 +366,10 @@ impl Scheduler {
             Some(error) => {
                 let binder = profile.at(Point::Bind).iter().map(|i| profile.plugin(*i).name()).next();
                 let binder = binder.unwrap_or("DefaultBinder");
-                let status = named("Bind", binder, Status::error(error.message));
+                let status = match held.extender {
+                    Some(_) => Status::error(error.message),
+                    None => named("Bind", binder, Status::error(error.message)),
+                };
                 self.give_back(ctx, &mut held, None);
                 self.binding_failed(ctx, held, &status);
             }

@@ -109,6 +109,9 @@ impl Scheduler {
             held.pod.object = new.clone();
             return;
         }
+        if self.concluding.as_ref().is_some_and(|cycle| uid(&cycle.pod.object) == uid(new)) {
+            return self.concluding_pod_changed(new);
+        }
         if self.cache.is_assumed(uid(new)) {
             return;
         }
@@ -139,10 +142,11 @@ impl Scheduler {
         self.pending.remove(&old.meta.key);
         self.last_attempts.remove(&uid);
         self.nominator.remove(uid);
-        if self.queue.remove(uid).is_none()
-            && let Some(held) = self.held.get_mut(&uid)
-        {
-            held.gone = true;
+        if self.queue.remove(uid).is_none() {
+            if let Some(held) = self.held.get_mut(&uid) {
+                held.gone = true;
+            }
+            self.concluding_pod_gone(uid);
         }
         let nominated = old.as_pod().is_some_and(|p| !p.status.nominated_node_name.is_empty());
         if self.waiting.pods.contains_key(&uid) {

@@ -4,7 +4,9 @@
 //! flushes while pods back off or wait.
 //!
 //! A cycle is one instant, at its end: the timer that starts it already includes what it costs
-//! ([`Timing::scheduling_cycle`](sim_core::engine::timing::Timing)), and decisions see the cluster as it is then.
+//! ([`Timing::scheduling_cycle`](sim_core::engine::timing::Timing)), and decisions see the cluster as it is then. Only
+//! with extenders a cycle goes on: they are asked at that instant, and what comes of it happens when all their answers
+//! have taken their time. Until then no other pod is tried.
 
 /// What the queue needs of a scheduler, beside itself.
 macro_rules! context {
@@ -22,6 +24,7 @@ macro_rules! context {
 mod attempt;
 mod binding;
 mod changes;
+mod conclude;
 mod explain;
 mod preemption;
 
@@ -40,11 +43,13 @@ use sim_core::time::{Span, Time};
 use crate::cache::Cache;
 use crate::config::SchedulerConfig;
 use crate::cycle::{FastCycles, Nominator, Sampling, TieBreak};
+use crate::extender::{Extender, ExtenderSettings, Extenders};
 use crate::framework::{Profile, ProfileError, Registry, Waiting};
 use crate::pod::Classes;
 use crate::queue::Queue;
 
 use binding::{Held, Sent};
+use conclude::Concluding;
 pub use explain::{LastAttempt, PluginVerdict};
 use preemption::Underway;
 
@@ -53,6 +58,8 @@ use preemption::Underway;
 pub enum Timer {
     /// A cycle ends.
     Cycle,
+    /// The extenders have answered; the cycle ends now.
+    Conclusion,
     /// Back-offs end.
     BackoffFlush,
     /// Pods have waited too long for an event.
@@ -65,6 +72,11 @@ pub enum Timer {
         plugin: &'static str,
         /// How long it did.
         patience: Span,
+    },
+    /// An extender has bound a pod, or not.
+    ExtenderBinding {
+        /// The pod.
+        uid: Uid,
     },
     /// A PreBind plugin wants to be asked again.
     PreBind {
@@ -117,6 +129,7 @@ pub enum Ties {
 #[derive(Clone, Debug)]
 pub struct Scheduler {
     profiles: Vec<Profile>,
+    extenders: Extenders,
     /// How many nodes an attempt looks at.
     pub sampling: Sampling,
     /// Which way cycles go; the decisions are the same.
@@ -132,10 +145,13 @@ pub struct Scheduler {
     fast: FastCycles,
     tie_break: TieBreak,
     cycle_cost: Stream,
+    extender_cost: Stream,
     start: usize,
     pending: FxHashMap<Key, Uid>,
     last_attempts: FxHashMap<Uid, LastAttempt>,
     waiting: Waiting,
+    /// The cycle whose extenders have not answered yet.
+    concluding: Option<Box<Concluding>>,
     /// Pods between assume and the end of their binding.
     held: BTreeMap<Uid, Held>,
     bindings: FxHashMap<Tag, Sent>,
@@ -164,6 +180,7 @@ impl Scheduler {
         let (initial, max) = SchedulerConfig::default().backoff();
         Scheduler {
             profiles,
+            extenders: Extenders::default(),
             sampling: Sampling::Percentage(0),
             engine: Engine::default(),
             ties: Ties::default(),
@@ -175,10 +192,12 @@ impl Scheduler {
             fast: FastCycles::default(),
             tie_break: TieBreak::LowestName,
             cycle_cost: Seed::default().stream("scheduler/cycle"),
+            extender_cost: Seed::default().stream("scheduler/extender"),
             start: 0,
             pending: FxHashMap::default(),
             last_attempts: FxHashMap::default(),
             waiting: Waiting::default(),
+            concluding: None,
             held: BTreeMap::new(),
             bindings: FxHashMap::default(),
             preempting: BTreeSet::new(),
@@ -207,6 +226,18 @@ impl Scheduler {
         Ok(scheduler)
     }
 
+    /// Adds an extender. To be done before the run: one that joins later knows none of the nodes.
+    #[must_use]
+    pub fn with_extender(mut self, settings: ExtenderSettings, extender: Arc<dyn Extender>) -> Scheduler {
+        self.extenders.add(settings, extender);
+        self
+    }
+
+    /// The extenders.
+    pub fn extenders(&self) -> &Extenders {
+        &self.extenders
+    }
+
     /// The profiles.
     pub fn profiles(&self) -> &[Profile] {
         &self.profiles
@@ -229,6 +260,7 @@ impl Scheduler {
             number => seed.stream(&format!("scheduler/{number}/{name}")),
         };
         self.cycle_cost = stream("cycle");
+        self.extender_cost = stream("extender");
         self.preemption = stream("preemption");
         self.tie_break = match self.ties {
             Ties::Random => TieBreak::Random(stream("tie-break")),
@@ -245,7 +277,7 @@ impl Scheduler {
 
     /// Sets the timers that are needed and not set.
     fn arm(&mut self, ctx: &mut Ctx<'_, Timer>) {
-        if self.cycle_timer.is_none() && self.queue.is_ready() {
+        if self.cycle_timer.is_none() && self.concluding.is_none() && self.queue.is_ready() {
             let cost = ctx.timing().scheduling_cycle.sample(&mut self.cycle_cost);
             self.cycle_timer = Some(ctx.set_timer(cost, Timer::Cycle));
         }
@@ -280,12 +312,16 @@ impl Component for Scheduler {
 
     fn started(&mut self, ctx: &mut Ctx<'_, Timer>) {
         self.reseed(ctx.seed());
+        self.extenders.epoch = ctx.epoch();
     }
 
     fn changed(&mut self, ctx: &mut Ctx<'_, Timer>, batch: &[Change]) {
         for change in batch {
             match change.new.kind {
-                Kind::NODE => self.node_changed(ctx.now(), change),
+                Kind::NODE => {
+                    self.extenders.node_changed(change);
+                    self.node_changed(ctx.now(), change);
+                }
                 Kind::POD => self.pod_changed(ctx, change),
                 _ => self.object_changed(ctx, change),
             }
@@ -302,6 +338,7 @@ impl Component for Scheduler {
                     self.schedule_one(ctx, pod);
                 }
             }
+            Timer::Conclusion => self.conclude_cycle(ctx),
             Timer::BackoffFlush => {
                 self.backoff_timer = None;
                 self.queue.flush_backoff(context!(self), ctx.now());
@@ -311,6 +348,7 @@ impl Component for Scheduler {
                 self.queue.flush_unschedulable(context!(self), ctx.now());
             }
             Timer::PermitTimeout { uid, plugin, patience } => self.permit_timed_out(uid, plugin, patience),
+            Timer::ExtenderBinding { uid } => self.extender_bound(ctx, uid),
             Timer::PreBind { uid } => self.go_on_binding(ctx, uid),
         }
         self.act_on_decided(ctx);

@@ -14,6 +14,7 @@ use crate::framework::{
 use crate::pod::PodInfo;
 use crate::testing::{node, pod};
 
+mod extenders;
 mod preemption;
 
 /// The scheduler with a hand-driven clock.

@@ -95,7 +95,7 @@ impl FastCycles {
         let sure = answers.update(profile, attempt);
         self.cells = self.cells + answers.fits.len() - before;
         let outcome = if sure {
-            let search = Search { profile, attempt: *attempt, nominator, sampling, start };
+            let search = Search { profile, attempt: *attempt, nominator, sampling, start, extenders: None };
             Choice::new(search, answers, &mut self.scratch).make(ties)
         } else {
             FastOutcome::Unsure
