@@ -221,3 +221,42 @@ fn waiting_victims_are_rejected() {
     world.run_until(Time::ZERO + secs(3));
     assert!(world.scheduler.cache().is_assumed(high("4").meta.uid));
 }
+
+#[test]
+fn both_engines_preempt_alike() {
+    let run = |engine| {
+        let mut world = World::new(Scheduler { engine, ..Scheduler::default() });
+        for i in 0..12 {
+            world.add(&node(&format!("n{i}")).cpu("4").build());
+            for j in 0..4 {
+                let low =
+                    pod(&format!("low{i}-{j}")).cpu("1").with("priority", json!((i * 7 + j) % 5)).build();
+                world.add(&on(&low, &format!("n{i}")));
+            }
+        }
+        for i in 0..20 {
+            let cpu = ["1", "2", "3"][i % 3];
+            let priority = json!(10 * (1 + i % 4));
+            world.add(&pod(&format!("high{i}")).cpu(cpu).with("priority", priority).build());
+            world.run_until(world.now + secs(1));
+            let from = world.port.requests.len();
+            world.answer_all(fine);
+            let deleted = world
+                .sent(from)
+                .iter()
+                .filter_map(|l| l.strip_prefix("delete ").map(str::to_owned))
+                .collect::<Vec<_>>();
+            for name in deleted {
+                let uid = Uid::parse(&name);
+                if let Some(gone) = world.scheduler.cache().pod_object(uid).cloned() {
+                    world.delete(&gone);
+                }
+            }
+        }
+        world.run_until(world.now + secs(30));
+        world.sent(0)
+    };
+    let fast = run(Engine::Fast);
+    assert!(fast.iter().filter(|line| line.starts_with("delete")).count() > 20, "{fast:#?}");
+    assert_eq!(fast, run(Engine::Plain));
+}
