@@ -8,6 +8,7 @@ use scenarios::conformance::{Options, SchedulerOptions, Tally, run};
 /// Files of the outside folder that pass as a whole.
 const OUTSIDE: &[&str] = &[
     "controllers/intstr.json",
+    "dra/cel.json",
     "kubelet/pod_actions.json",
     "kubelet/pod_conditions.json",
     "kubelet/pod_phase.json",

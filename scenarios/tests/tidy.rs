@@ -12,20 +12,34 @@ const MAX_FILE_LINES: usize = 600;
 
 /// Which crates of the workspace a crate may use (`ARCHITECTURE.md`, "Direction of dependency").
 const MAY_USE: &[(&str, &[&str])] = &[
-    ("sim-core", &[]),
-    ("sim-scheduler", &["sim-core"]),
+    ("sim-values", &[]),
+    ("sim-cel", &["sim-values"]),
+    ("sim-core", &["sim-values", "sim-cel"]),
+    ("sim-dra", &["sim-cel", "sim-core", "sim-values"]),
+    ("sim-scheduler", &["sim-core", "sim-dra"]),
     ("sim-kubelet", &["sim-core"]),
     ("sim-controllers", &["sim-core"]),
     ("sim-cluster", &["sim-core", "sim-scheduler", "sim-kubelet", "sim-controllers"]),
     ("policies", &["sim-core", "sim-scheduler"]),
     (
         "scenarios",
-        &["sim-core", "sim-scheduler", "sim-kubelet", "sim-controllers", "sim-cluster", "policies"],
+        &[
+            "sim-cel",
+            "sim-core",
+            "sim-dra",
+            "sim-scheduler",
+            "sim-kubelet",
+            "sim-controllers",
+            "sim-cluster",
+            "policies",
+        ],
     ),
     (
         "benches",
         &[
+            "sim-cel",
             "sim-core",
+            "sim-dra",
             "sim-scheduler",
             "sim-kubelet",
             "sim-controllers",

@@ -36,8 +36,8 @@ pub mod helpers;
 pub mod int_or_string;
 pub mod load;
 pub mod names;
-pub mod quantity;
 pub mod selectors;
-pub mod syntax;
 pub mod time;
 pub mod yaml_scalar;
+
+pub use sim_values::{quantity, syntax};

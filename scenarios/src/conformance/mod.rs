@@ -18,6 +18,7 @@ mod defaulting;
 mod deployment_rolling;
 mod deployment_scale;
 mod deployment_util;
+mod dra_cel;
 mod intstr;
 mod job_backoff;
 mod job_indexed;
@@ -65,6 +66,7 @@ const ADAPTERS: &[(&str, Check)] = &[
     ("deployment_util", deployment_util::check),
     ("deployment_util/TestMaxUnavailable", deployment_util::max_unavailable),
     ("deployment_util/TestMinAvailable", deployment_util::min_available),
+    ("dra_cel", dra_cel::check),
     ("event_mapping", scheduler_queue::event_mapping::check),
     ("hints", scheduler_queue::hints::check),
     ("intstr", intstr::check),

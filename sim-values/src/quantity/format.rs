@@ -203,7 +203,7 @@ fn go_pow10(exponent: i32) -> f64 {
 
 impl Quantity {
     /// The Go value as `spew` dumps it (`%#v`, without its outer type): what template hashes are made of.
-    pub(crate) fn write_go_dump(&self, out: &mut impl fmt::Write) -> fmt::Result {
+    pub fn write_go_dump(&self, out: &mut impl fmt::Write) -> fmt::Result {
         let (value, scale) = match &self.amount {
             Amount::Int(int) => (int.value, int.scale),
             Amount::Dec(_) => (0, 0),

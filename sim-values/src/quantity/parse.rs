@@ -97,11 +97,11 @@ impl Quantity {
     /// [`QuantityError`], in upstream's words.
     ///
     /// ```
-    /// # use sim_core::quantity::Quantity;
+    /// # use sim_values::quantity::Quantity;
     /// let q = Quantity::parse("1500m")?;
     /// assert_eq!((q.value(), q.milli_value(), q.to_string().as_str()), (2, 1500, "1500m"));
     /// assert!(Quantity::parse("1 Gi").is_err());
-    /// # Ok::<(), sim_core::quantity::QuantityError>(())
+    /// # Ok::<(), sim_values::quantity::QuantityError>(())
     /// ```
     pub fn parse(text: &str) -> Result<Quantity, QuantityError> {
         if text.is_empty() {

@@ -239,6 +239,16 @@ impl Quantity {
         fits
     }
 
+    /// Whether the two are held alike, as Go's `==` on the struct has it: same digits, scale, suffix family and kept
+    /// text. Numbers beyond 64 bits are never alike, because upstream compares pointers there.
+    pub fn identical(&self, other: &Quantity) -> bool {
+        let same = match (&self.amount, &other.amount) {
+            (Amount::Int(a), Amount::Int(b)) => (a.value, a.scale) == (b.value, b.scale),
+            _ => false,
+        };
+        same && self.format == other.format && self.text == other.text
+    }
+
     /// Turns the sign.
     pub fn neg(&mut self) {
         self.text = SmolStr::default();

@@ -1,0 +1,161 @@
+//! Selectors: CEL conditions on devices (`k8s.io/dynamic-resource-allocation/cel/compile.go`).
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use sim_cel::{CompileError, Decl, Env, Map, Object, Program, Semver, Type, Value};
+use smol_str::SmolStr;
+
+use crate::api::{Device, DeviceAttribute, MAX_SELECTOR_COST};
+
+/// Limits of the API that bound what a selector can cost.
+const MAX_ATTRIBUTE: u64 = 64;
+const MAX_DOMAIN: u64 = 63;
+const MAX_ID: u64 = 32;
+const MAX_DRIVER: u64 = 63;
+const MAX_ATTRIBUTES: u64 = 32;
+
+const DEVICE: &str = "kubernetes.DRADevice";
+
+/// A compiled selector, or why it cannot be compiled.
+#[derive(Debug)]
+pub struct Selector {
+    compiled: Result<Program, CompileError>,
+}
+
+/// What a selector gave for a device, and what that cost.
+#[derive(Debug)]
+pub struct Match {
+    /// Whether the device is selected; an error in upstream's words.
+    pub outcome: Result<bool, String>,
+    /// Cost units.
+    pub cost: u64,
+}
+
+impl Selector {
+    /// The program, or why there is none.
+    ///
+    /// # Errors
+    /// The error of the compilation.
+    pub fn program(&self) -> Result<&Program, &CompileError> {
+        self.compiled.as_ref()
+    }
+
+    /// Whether a device is selected.
+    ///
+    /// # Errors
+    /// If the selector does not compile.
+    pub fn matches(&self, device: &Value) -> Result<Match, &CompileError> {
+        let evaluation = self.program()?.evaluate(std::slice::from_ref(device), MAX_SELECTOR_COST);
+        let outcome = match evaluation.outcome {
+            Ok(value) => value.as_condition(),
+            Err(failure) => Err(failure.to_string()),
+        };
+        Ok(Match { outcome, cost: evaluation.cost })
+    }
+}
+
+/// Selectors by expression, each compiled once.
+#[derive(Debug)]
+pub struct Selectors {
+    env: Env,
+    by_expression: FxHashMap<SmolStr, Arc<Selector>>,
+}
+
+impl Selectors {
+    /// For what is stored already, which is what allocation evaluates: every field of devices is known, whatever the
+    /// features are, so that turning one off does not break stored expressions.
+    pub fn stored() -> Selectors {
+        Selectors::with_type(device_type(true))
+    }
+
+    /// For what is written now: `device.allowMultipleAllocations` is known only with the feature `DRAConsumableCapacity`.
+    pub fn written(consumable_capacity: bool) -> Selectors {
+        Selectors::with_type(device_type(consumable_capacity))
+    }
+
+    fn with_type(shown: Decl) -> Selectors {
+        let env = Env::kubernetes().with_sized_variable("device", shown, device_type(true));
+        Selectors { env, by_expression: FxHashMap::default() }
+    }
+
+    /// The selector of an expression.
+    pub fn get(&mut self, expression: &SmolStr) -> Arc<Selector> {
+        if let Some(found) = self.by_expression.get(expression) {
+            return found.clone();
+        }
+        let selector = Arc::new(Selector { compiled: self.env.compile_condition(expression) });
+        self.by_expression.insert(expression.clone(), selector.clone());
+        selector
+    }
+}
+
+fn device_type(consumable_capacity: bool) -> Decl {
+    let text = |max| Decl::scalar(Type::String, max);
+    let attribute = Decl::scalar(Type::Any, MAX_ATTRIBUTE);
+    let attributes = Decl::map(text(MAX_ID), attribute, MAX_ATTRIBUTES).selectable();
+    let quantity = Decl::scalar(Type::object("kubernetes.Quantity"), 0);
+    let capacity = Decl::map(text(MAX_ID), quantity, MAX_ATTRIBUTES);
+    let mut fields = vec![
+        ("driver", text(MAX_DRIVER)),
+        ("attributes", Decl::map(text(MAX_DOMAIN), attributes, MAX_ATTRIBUTES)),
+        ("capacity", Decl::map(text(MAX_DOMAIN), capacity, MAX_ATTRIBUTES)),
+    ];
+    if consumable_capacity {
+        fields.push(("allowMultipleAllocations", Decl::scalar(Type::Bool, 1)));
+    }
+    Decl::object(DEVICE, fields)
+}
+
+/// A device as selectors see it: names without a domain get the driver's, and unknown domains are empty.
+///
+/// # Errors
+/// If an attribute is of no known type, or no version.
+pub fn device_value(driver: &str, device: &Device) -> Result<Value, String> {
+    let mut attributes = Vec::with_capacity(device.attributes.len());
+    for (name, attribute) in &device.attributes {
+        let value = attribute_value(attribute).map_err(|why| format!("attribute {name}: {why}"))?;
+        attributes.push((name, value));
+    }
+    let capacity = device.capacity.iter().map(|(name, c)| (name, Value::quantity(c.value.clone())));
+    let fields = vec![
+        ("driver".into(), Value::string(driver)),
+        ("allowMultipleAllocations".into(), Value::Bool(device.allow_multiple_allocations == Some(true))),
+        ("attributes".into(), by_domain(driver, attributes.into_iter())),
+        ("capacity".into(), by_domain(driver, capacity)),
+    ];
+    Ok(Value::Object(Arc::new(Object::new(DEVICE, fields))))
+}
+
+fn by_domain<'a>(driver: &str, named: impl Iterator<Item = (&'a SmolStr, Value)>) -> Value {
+    let mut domains: Vec<(&str, Map)> = Vec::new();
+    for (name, value) in named {
+        let (domain, id) = name.split_once('/').unwrap_or((driver, name));
+        let index = domains.iter().position(|(known, _)| *known == domain).unwrap_or_else(|| {
+            domains.push((domain, Map::new()));
+            domains.len() - 1
+        });
+        domains[index].1.insert(Value::string(id), value);
+    }
+    let mut map = Map::new().with_default(Value::Map(Arc::new(Map::new())));
+    for (domain, values) in domains {
+        map.insert(Value::string(domain), Value::Map(Arc::new(values)));
+    }
+    Value::Map(Arc::new(map))
+}
+
+fn attribute_value(attribute: &DeviceAttribute) -> Result<Value, String> {
+    let DeviceAttribute { int, bool, string, version } = attribute;
+    if let Some(int) = int {
+        return Ok(Value::Int(*int));
+    }
+    if let Some(bool) = bool {
+        return Ok(Value::Bool(*bool));
+    }
+    if let Some(string) = string {
+        return Ok(Value::String(string.clone()));
+    }
+    let version = version.as_ref().ok_or("unsupported attribute value")?;
+    let parsed = Semver::parse(version).map_err(|why| format!("parse semantic version: {why}"))?;
+    Ok(Value::Semver(Arc::new(parsed)))
+}
