@@ -49,6 +49,8 @@ struct PodState {
     info: Arc<PodInfo>,
     object: Arc<Object>,
     assumed: bool,
+    /// True of an assumed pod that is gone from the API server.
+    deleted: bool,
 }
 
 /// Nodes and pods.
@@ -160,6 +162,12 @@ impl Cache {
         self.by_name.get(name).copied().filter(|slot| self.entries[*slot as usize].listed)
     }
 
+    /// A node as last seen, whether or not cycles see it.
+    pub fn node_named(&self, name: &str) -> Option<&NodeInfo> {
+        let entry = &self.entries[*self.by_name.get(name)? as usize];
+        entry.present.then_some(&entry.info)
+    }
+
     /// True if a pod on a node that cycles see uses a claim (`IsPVCUsedByPods`).
     pub fn is_claim_used(&self, claim: &Key) -> bool {
         self.claim_users.of(claim).iter().any(|slot| self.entries[*slot as usize].listed)
@@ -258,7 +266,7 @@ impl Cache {
         self.claim_users.add(slot, &info);
         self.moves.push(PodMove { slot, info: info.clone(), arrived: true });
         self.count_affinity(slot, &info, 1);
-        self.pods.insert(uid, PodState { slot, info, object, assumed });
+        self.pods.insert(uid, PodState { slot, info, object, assumed, deleted: false });
         self.touch(slot);
     }
 
@@ -330,6 +338,18 @@ impl Cache {
             return false;
         }
         self.displace(uid).is_some()
+    }
+
+    /// A pod is gone from the API server, though it may still be assumed.
+    pub(crate) fn set_deleted(&mut self, uid: Uid) {
+        if let Some(pod) = self.pods.get_mut(&uid) {
+            pod.deleted = pod.assumed;
+        }
+    }
+
+    /// True of an assumed pod that is gone from the API server.
+    pub fn is_deleted(&self, uid: Uid) -> bool {
+        self.pods.get(&uid).is_some_and(|pod| pod.deleted)
     }
 
     /// True while a pod is assumed and not yet seen on its node.

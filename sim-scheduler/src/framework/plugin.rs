@@ -307,7 +307,7 @@ pub enum PreBound {
     Done(Status),
     /// Send these, and ask again when all are answered.
     Send(Vec<Request>),
-    /// Ask again when some object other than nodes and pods has changed, at the latest after this time.
+    /// Ask again when the pod is gone or some object other than pods has changed, at the latest after this time.
     Wait(Span),
 }
 

@@ -11,6 +11,7 @@ pub mod node_ports;
 pub mod node_resources_balanced_allocation;
 pub mod node_resources_fit;
 pub mod node_unschedulable;
+pub mod node_volume_limits;
 pub mod pod_topology_spread;
 pub mod priority_sort;
 mod resource_scoring;
@@ -18,6 +19,10 @@ pub mod scheduling_gates;
 mod selector;
 pub mod taint_toleration;
 mod topology_counts;
+pub mod volume_binding;
+pub mod volume_restrictions;
+pub mod volume_zone;
+mod volumes;
 
 use crate::config::args;
 use crate::framework::{Registry, plugin};
@@ -53,6 +58,21 @@ pub(crate) fn register(registry: &mut Registry) {
     registry.register("NodeResourcesBalancedAllocation", |value| {
         let made = node_resources_balanced_allocation::BalancedAllocation::new(args::read(value)?);
         Ok(plugin(made).pre_score().score().into())
+    });
+    registry.register("VolumeRestrictions", |_| {
+        let made = plugin(volume_restrictions::VolumeRestrictions);
+        Ok(made.pre_filter().pre_filter_extensions().filter().queueing_hints().into())
+    });
+    registry.register("NodeVolumeLimits", |_| {
+        Ok(plugin(node_volume_limits::NodeVolumeLimits).pre_filter().cluster_filter().queueing_hints().into())
+    });
+    registry.register("VolumeBinding", |value| {
+        let made = plugin(volume_binding::VolumeBinding::new(args::read(value)?)?);
+        let made = made.pre_filter().cluster_filter().pre_score().score().reserve().pre_bind();
+        Ok(made.queueing_hints().into())
+    });
+    registry.register("VolumeZone", |_| {
+        Ok(plugin(volume_zone::VolumeZone).pre_filter().filter().queueing_hints().into())
     });
     registry
         .register("ImageLocality", |_| Ok(plugin(image_locality::ImageLocality).pre_score().score().into()));

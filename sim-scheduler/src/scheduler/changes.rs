@@ -93,6 +93,7 @@ impl Scheduler {
             && self.profile_of(old).is_some()
         {
             self.pending_pod_gone(ctx.now(), old);
+            self.go_on_binding(ctx, uid(old));
         }
     }
 
@@ -145,6 +146,7 @@ impl Scheduler {
         if self.queue.remove(uid).is_none() {
             if let Some(held) = self.held.get_mut(&uid) {
                 held.gone = true;
+                self.cache.set_deleted(uid);
             }
             self.concluding_pod_gone(uid);
         }

@@ -321,6 +321,7 @@ impl Component for Scheduler {
                 Kind::NODE => {
                     self.extenders.node_changed(change);
                     self.node_changed(ctx.now(), change);
+                    self.go_on_waiting_bindings(ctx);
                 }
                 Kind::POD => self.pod_changed(ctx, change),
                 _ => self.object_changed(ctx, change),

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use sim_core::api::kind::Kinds;
-use sim_core::api::meta::Uid;
+use sim_core::api::kind::{Kind, Kinds};
+use sim_core::api::meta::{Key, Uid};
 use sim_core::api::object::{Body, Object};
 use sim_core::api::wire;
 use sim_core::time::{Epoch, Time, hours, secs};
@@ -125,7 +125,8 @@ impl Replay {
             return Ok(json!({"result": "unschedulable", "message": "no nodes available to schedule pods"}));
         }
         let attempt = Attempt { pod: &info, object: &object, cluster: &self.cache, now: NOW };
-        let (mut found, state) = evaluate(&self.profile, attempt, &self.nominator, self.sampling, self.start);
+        let (mut found, mut state) =
+            evaluate(&self.profile, attempt, &self.nominator, self.sampling, self.start);
         let ties = &mut TieBreak::LowestName;
         let chosen = found.best.iter().copied().min_by_key(|slot| self.cache.node(*slot).name.clone());
         let plain_pod = object.as_pod().is_none_or(|p| p.status.nominated_node_name.is_empty());
@@ -149,10 +150,13 @@ impl Replay {
             post_filter: post_filter.as_ref(),
             sample_from: self.sampled.then_some(self.start),
         };
-        let step = outcome.step(&self.cache);
+        let mut step = outcome.step(&self.cache);
         self.start = found.next_start;
         if let (Some(slot), None) = (chosen, &found.error) {
-            self.schedule(object, info, slot);
+            let volumes = self.schedule(object, info, slot, &mut state)?;
+            if !volumes.is_empty() {
+                step["volumes"] = json!(volumes);
+            }
         } else if let Some(post_filter) = post_filter {
             self.act_on(&object, &info, post_filter, number);
         }
@@ -199,8 +203,14 @@ impl Replay {
         Some(outcome)
     }
 
-    /// The pod starts at once.
-    fn schedule(&mut self, mut object: Object, info: Arc<PodInfo>, slot: Slot) {
+    /// The pod starts at once. Returns the claims that were reserved volumes, with the volumes.
+    fn schedule(
+        &mut self,
+        mut object: Object,
+        info: Arc<PodInfo>,
+        slot: Slot,
+        state: &mut CycleState,
+    ) -> Result<BTreeMap<SmolStr, SmolStr>, String> {
         if let Body::Pod(pod) = &mut object.body {
             let start = FIRST_START + secs(self.scheduled);
             Arc::make_mut(&mut pod.status).start_time.get_or_insert(start);
@@ -208,7 +218,37 @@ impl Replay {
         self.scheduled += 1;
         let node = self.cache.node(slot).name.clone();
         self.nominator.remove(object.meta.uid);
-        self.cache.assume(&Arc::new(object), info, &node);
+        let object = Arc::new(object);
+        self.cache.assume(&object, info.clone(), &node);
+        let (mut reserved, mut undone) = (Effects::default(), Effects::default());
+        let attempt = Attempt { pod: &info, object: &object, cluster: &self.cache, now: NOW };
+        for &i in self.profile.at(Point::Reserve) {
+            let plugin = self.profile.plugin(i);
+            let status = plugin.reserve(state.of_mut(i), &attempt, &node, &mut reserved);
+            if !status.is_success() {
+                return Err(format!("{} does not reserve: {status}", plugin.name()));
+            }
+            // What would be undone is what was reserved.
+            plugin.unreserve(&mut state.of(i).clone(), &attempt, &node, &mut undone);
+        }
+        for object in reserved.assume {
+            self.cache.objects_mut().assume(object);
+        }
+        Ok(self.volumes(&undone.restore))
+    }
+
+    /// Claims and volumes among these objects, with each other: no volume stands for one that is yet to be made.
+    fn volumes(&self, objects: &[(Kind, Key)]) -> BTreeMap<SmolStr, SmolStr> {
+        let pair = |(kind, key): &(Kind, Key)| match *kind {
+            Kind::PERSISTENT_VOLUME_CLAIM => Some((key.name.clone(), SmolStr::default())),
+            Kind::PERSISTENT_VOLUME => {
+                let volume = self.cache.objects().get(*kind, key)?.as_json()?;
+                let claim = volume.pointer("/spec/claimRef/name").and_then(Value::as_str);
+                Some((claim.unwrap_or_default().into(), key.name.clone()))
+            }
+            _ => None,
+        };
+        objects.iter().filter_map(pair).collect()
     }
 
     /// Victims vanish at once, and pods of lower priority lose what they were promised on that node.
