@@ -4,5 +4,5 @@
 //! inside `cargo test`, and nothing else depends on this crate.
 
 pub mod decisions;
-pub mod scheduling;
 pub mod timers;
+pub mod workloads;

@@ -1,0 +1,89 @@
+//! The workloads of upstream's scheduler benchmark (`test/integration/scheduler_perf`), and some of our own, as data.
+//!
+//! A file in `benches/workloads` is one test case: steps, and the sizes it is run in. [`player`] plays it through a
+//! [`Stage`]: the scheduler [alone](alone) or a [cluster](cluster) with its API server.
+
+pub mod alone;
+pub mod cluster;
+pub mod format;
+pub mod measure;
+pub mod player;
+mod templates;
+
+use std::path::{Path, PathBuf};
+
+use sim_core::api::kind::Kind;
+use sim_core::api::meta::Key;
+use sim_core::api::object::Object;
+use sim_core::load::{LoadOptions, Source, read};
+use sim_core::time::Time;
+
+pub use format::{Size, Workload};
+pub use templates::Templates;
+
+/// A world that workloads are played in.
+pub trait Stage {
+    /// The current instant.
+    fn now(&self) -> Time;
+    /// When the next thing happens.
+    fn next_time(&self) -> Option<Time>;
+    /// Runs up to an instant, everything due at it included.
+    fn run_to(&mut self, at: Time);
+    /// Makes objects now.
+    ///
+    /// # Errors
+    /// The API server refuses one.
+    fn create(&mut self, objects: Vec<Object>) -> Result<(), String>;
+    /// Deletes an object now, without grace.
+    fn delete(&mut self, kind: Kind, key: &Key);
+    /// True if a pod exists and has no node.
+    fn is_pending(&self, pod: &Key) -> bool;
+    /// Digest of all that happened.
+    fn digest(&self) -> String;
+    /// Scheduling cycles, and attempts that nominated a node for a preemptor, so far; `None` if nobody counts.
+    fn cycles(&self) -> Option<Cycles>;
+}
+
+/// What a scheduler has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cycles {
+    /// Scheduling cycles.
+    pub all: u64,
+    /// Those that ended with victims and a nominated node.
+    pub preempting: u64,
+}
+
+/// Where the files are.
+pub fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("workloads")
+}
+
+/// All workloads, by file name.
+///
+/// # Errors
+/// A file cannot be read, or is none of ours.
+pub fn all() -> Result<Vec<Workload>, String> {
+    files(&folder())?.into_iter().map(|(_, path)| load(&path)).collect()
+}
+
+fn load(path: &Path) -> Result<Workload, String> {
+    let (workload, _) = read(&source(path)?, &LoadOptions::default()).map_err(|e| e.to_string())?;
+    Ok(workload)
+}
+
+fn source(path: &Path) -> Result<Source, String> {
+    let text = std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    Ok(Source::new(path.display().to_string(), text))
+}
+
+/// Stem and path of the YAML files in a folder, by name.
+fn files(folder: &Path) -> Result<Vec<(String, PathBuf)>, String> {
+    let entries = std::fs::read_dir(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    let paths = entries.flatten().map(|entry| entry.path());
+    let mut found: Vec<_> = paths
+        .filter(|path| path.extension().is_some_and(|e| e == "yaml"))
+        .filter_map(|path| Some((path.file_stem()?.to_str()?.to_owned(), path)))
+        .collect();
+    found.sort();
+    Ok(found)
+}
