@@ -28,6 +28,7 @@
 //! assert_eq!(scheduler.extenders().names().collect::<Vec<_>>(), ["terse"]);
 //! ```
 
+mod preemption;
 mod search;
 mod set;
 mod settings;
@@ -44,6 +45,7 @@ pub use search::{ExtenderCalls, ExtenderScores};
 pub use set::Extenders;
 pub use settings::ExtenderSettings;
 
+pub(crate) use preemption::{Candidates, object_of};
 pub(crate) use search::Returned;
 
 /// Name that stands for all extenders among the plugins that refused a pod (`framework.ExtenderName`). Every event may

@@ -21,6 +21,7 @@ use super::waiting::Waiting;
 use super::wake::Wake;
 use crate::cache::{Cache, Objects, Slot};
 use crate::cycle::{CycleState, Nominator};
+use crate::extender::{ExtenderCalls, Extenders};
 use crate::mask::Mask;
 use crate::node::{NodeInfo, NodePod};
 use crate::pod::PodInfo;
@@ -194,6 +195,8 @@ pub struct Handle<'a> {
     /// Room to remember what was found out about single nodes for pods of this class. Only given where that depends on
     /// nothing but the class, the [`NodeInfo`] (by its generation and start times) and pods that were promised the node.
     pub memory: Option<&'a RefCell<Memory>>,
+    /// Services that have a say in preemptions, if there are any.
+    pub extenders: Option<&'a Extenders>,
     /// True if somebody wants to know about all candidates, not only the chosen one.
     pub explain: bool,
 }
@@ -219,6 +222,8 @@ pub struct Effects {
     pub restore: Vec<(Kind, Key)>,
     /// Requests to be sent; nobody waits for their answers.
     pub requests: Vec<Request>,
+    /// How often extenders were asked; the cycle takes longer for it.
+    pub extender_calls: ExtenderCalls,
 }
 
 /// Looks at the feasible nodes before scoring (only if there are several).

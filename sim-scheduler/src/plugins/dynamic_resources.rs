@@ -120,6 +120,7 @@ mod tests {
             nominator: &nominator,
             random: 0,
             memory: None,
+            extenders: None,
             explain: false,
         };
         let outcome = run_post_filters(&handle, &found.diagnosis, &mut Effects::default());

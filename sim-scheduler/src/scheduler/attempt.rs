@@ -105,6 +105,7 @@ impl Scheduler {
                 let mut effects = Effects::default();
                 let helped =
                     state.and_then(|s| self.post_filter(ctx.now(), &pod, s, &mut diagnosis, &mut effects));
+                calls.in_turn += effects.extender_calls.in_turn;
                 let PostFiltered { nominated_node: nominated, preemption, .. } = helped.unwrap_or_default();
                 let message = diagnosis.message(nodes);
                 let failure = Failure { message, rejected: true, diagnosis: Some(diagnosis), nominated };
@@ -186,6 +187,7 @@ impl Scheduler {
             nominator: &self.nominator,
             random,
             memory: memory.as_ref(),
+            extenders: Some(&self.extenders),
             explain: false,
         };
         let outcome = run_post_filters(&handle, diagnosis, effects)?;

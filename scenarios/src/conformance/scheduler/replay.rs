@@ -197,7 +197,16 @@ impl Replay {
         found: &mut Evaluation,
     ) -> Option<PostFiltered> {
         let (profile, nominator) = (&self.profile, &self.nominator);
-        let handle = Handle { profile, attempt, state, nominator, random: 0, memory: None, explain: true };
+        let handle = Handle {
+            profile,
+            attempt,
+            state,
+            nominator,
+            random: 0,
+            memory: None,
+            extenders: None,
+            explain: true,
+        };
         let outcome = run_post_filters(&handle, &found.diagnosis, &mut Effects::default())?;
         found.diagnosis.post_filter = outcome.status.message();
         Some(outcome)

@@ -19,6 +19,7 @@ use smol_str::{SmolStr, format_smolstr};
 
 use crate::cache::{Objects, Slot};
 use crate::config::args::DefaultPreemptionArgs;
+use crate::extender::{Candidates, ExtenderCalls, ExtenderVictims, object_of};
 use crate::framework::{
     ActionType, ClusterEvent, Code, Diagnosis, Effects, EventChange, EventResource, Fits, Handle, Hint,
     Plugin, PostFilter, PostFiltered, PreEnqueue, Preemption, QueueingHint, Status, Surroundings,
@@ -152,9 +153,9 @@ impl PostFilter for DefaultPreemption {
         (): &(),
         handle: &Handle<'_>,
         diagnosis: &Diagnosis,
-        _: &mut Effects,
+        effects: &mut Effects,
     ) -> PostFiltered {
-        let mut outcome = self.preempt(handle, diagnosis);
+        let mut outcome = self.preempt(handle, diagnosis, &mut effects.extender_calls);
         let message = outcome.status.message();
         if !message.is_empty() {
             outcome.status.reasons = vec![format_smolstr!("preemption: {message}")];
@@ -165,7 +166,7 @@ impl PostFilter for DefaultPreemption {
 
 impl DefaultPreemption {
     /// `Evaluator.Preempt`.
-    fn preempt(&self, handle: &Handle<'_>, diagnosis: &Diagnosis) -> PostFiltered {
+    fn preempt(&self, handle: &Handle<'_>, diagnosis: &Diagnosis, calls: &mut ExtenderCalls) -> PostFiltered {
         if let Some(reason) = ineligible(handle, diagnosis) {
             let status = Status::new(Code::Unschedulable, reason);
             return PostFiltered { status, ..PostFiltered::default() };
@@ -185,6 +186,10 @@ impl DefaultPreemption {
             let status = Status::new(Code::Unschedulable, refused.message(cluster.order().len()));
             return PostFiltered { status, nominated_node: Some(SmolStr::default()), preemption: None };
         }
+        let candidates = match ask_extenders(handle, candidates, calls) {
+            Ok(candidates) => candidates,
+            Err(status) => return PostFiltered { status, ..PostFiltered::default() },
+        };
         match chosen(handle, candidates) {
             Some(preemption) => PostFiltered {
                 status: Status::success(),
@@ -197,6 +202,33 @@ impl DefaultPreemption {
             },
         }
     }
+}
+
+/// What extenders make of the candidates (`callExtenders`).
+fn ask_extenders(
+    handle: &Handle<'_>,
+    candidates: Vec<(Slot, Arc<Victims>)>,
+    calls: &mut ExtenderCalls,
+) -> Result<Vec<(Slot, Arc<Victims>)>, Status> {
+    let (attempt, cluster) = (&handle.attempt, handle.attempt.cluster);
+    let Some(extenders) = handle.extenders.filter(|e| e.preempt_for(attempt.object)) else {
+        return Ok(candidates);
+    };
+    let asked = candidates.iter().map(|(slot, victims)| {
+        let node = cluster.node(*slot).name.clone();
+        let pods = victims.pods.iter().filter_map(|uid| object_of(cluster, *uid, &node)).collect();
+        (node, ExtenderVictims { pods, pdb_violations: victims.pdb_violations })
+    });
+    let answer = extenders.preempt(attempt, asked.collect::<Candidates>(), calls)?;
+    let victims = |object: &Arc<Object>| {
+        let pod = object.as_pod()?;
+        Some((object.meta.uid, pod.spec.priority.unwrap_or(0), pod.status.start_time))
+    };
+    let candidate = |(node, answer): (SmolStr, ExtenderVictims)| {
+        let pods = answer.pods.iter().filter_map(victims).collect::<Vec<_>>();
+        Some((cluster.slot(&node)?, Arc::new(Victims::of(&pods, answer.pdb_violations)?)))
+    };
+    Ok(answer.into_iter().filter_map(candidate).collect())
 }
 
 /// One of the best candidates.
@@ -216,7 +248,13 @@ fn chosen(handle: &Handle<'_>, candidates: Vec<(Slot, Arc<Victims>)>) -> Option<
         candidates: candidates
             .iter()
             .filter(|_| handle.explain)
-            .map(|(slot, victims)| (name(*slot).clone(), victims.pods.clone(), victims.pdb_violations))
+            .map(|(slot, victims)| {
+                (
+                    name(*slot).clone(),
+                    victims.pods.clone(),
+                    usize::try_from(victims.pdb_violations).unwrap_or(0),
+                )
+            })
             .collect(),
     })
 }

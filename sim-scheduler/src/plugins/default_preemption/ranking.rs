@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     /// Candidates given as (violations, priorities, earliest start).
-    fn check(candidates: &[(usize, &[i32], i64)], expected: &[Slot]) {
+    fn check(candidates: &[(i64, &[i32], i64)], expected: &[Slot]) {
         let made: Vec<_> = candidates
             .iter()
             .zip(0..)

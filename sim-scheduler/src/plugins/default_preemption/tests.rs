@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::json;
@@ -12,6 +12,9 @@ use super::*;
 use crate::cache::Cache;
 use crate::config::{PluginConfig, ProfileConfig};
 use crate::cycle::{Nominator, Sampling, evaluate, run_post_filters};
+use crate::extender::{
+    Asked, Extender, ExtenderError, ExtenderMetaVictims, ExtenderSettings, ExtenderVictims, Extenders,
+};
 use crate::framework::{Attempt, Profile, Registry};
 use crate::pod::Classes;
 use crate::testing::{node, pod};
@@ -23,6 +26,7 @@ struct World {
     classes: Classes,
     nominator: Nominator,
     percentage: Option<i32>,
+    extenders: Extenders,
 }
 
 impl World {
@@ -81,6 +85,7 @@ impl World {
             nominator: &self.nominator,
             random,
             memory: None,
+            extenders: Some(&self.extenders),
             explain: true,
         };
         run_post_filters(&handle, &found.diagnosis, &mut Effects::default()).expect("there are such plugins")
@@ -269,4 +274,110 @@ fn how_many_candidates_are_enough() {
         });
         assert_eq!([5, 200, 5000].map(|nodes| made.enough(nodes)), expected);
     }
+}
+
+/// An extender that answers with what a table says: nodes, their victims and violated budgets.
+struct Says(Result<Vec<(&'static str, &'static [&'static str], i64)>, &'static str>);
+
+impl Extender for Says {
+    fn preempt(
+        &self,
+        _: &Asked<'_>,
+        candidates: &BTreeMap<SmolStr, ExtenderVictims>,
+    ) -> Result<BTreeMap<SmolStr, ExtenderMetaVictims>, ExtenderError> {
+        let on_node = |(node, victims): (&SmolStr, &ExtenderVictims)| {
+            victims.pods.iter().all(|pod| pod.as_pod().is_some_and(|pod| pod.node_name == *node))
+        };
+        assert!(candidates.iter().all(on_node), "pods are sent with their nodes: {candidates:?}");
+        let answer = self.0.clone().map_err(ExtenderError::failed)?;
+        let victims = |pods: &[&str], pdb_violations| ExtenderMetaVictims {
+            pods: pods.iter().map(|pod| Uid::parse(pod)).collect(),
+            pdb_violations,
+        };
+        Ok(answer
+            .into_iter()
+            .map(|(node, pods, violations)| (node.into(), victims(pods, violations)))
+            .collect())
+    }
+}
+
+#[test]
+fn extenders_have_a_say_in_candidates() {
+    let asked = || ExtenderSettings::named("x").preempt();
+    let outcome = |list: Vec<(ExtenderSettings, Says)>| {
+        let mut world = World::new(&["a", "b"])
+            .with("a", &[("a1", 1, "2", Some(1)), ("a2", 2, "2", Some(2))])
+            .with("b", &[("b1", 1, "2", Some(1)), ("b2", 5, "2", Some(2))]);
+        for (settings, extender) in list {
+            world.extenders.add(settings, Arc::new(extender));
+        }
+        let outcome = world.post_filter(&high("4"), 0);
+        match outcome.preemption {
+            Some(_) => {
+                let (node, victims, _) = chosen(outcome);
+                format!("{node}: {}", victims.join(" "))
+            }
+            None => format!("{:?}: {}", outcome.status.code, outcome.status.message()),
+        }
+    };
+    let says = |answer: &[(&'static str, &'static [&'static str], i64)]| Says(Ok(answer.to_vec()));
+    assert_eq!(outcome(vec![]), "a: a2 a1");
+    for (name, list, want) in [
+        ("takes a node out", vec![(asked(), says(&[("b", &["b2", "b1"], 0)]))], "b: b2 b1"),
+        ("changes the victims", vec![(asked(), says(&[("a", &["a1"], 0)]))], "a: a1"),
+        (
+            "counts budgets its own way",
+            vec![(asked(), says(&[("a", &["a2", "a1"], 2), ("b", &["b2", "b1"], 1)]))],
+            "b: b2 b1",
+        ),
+        (
+            "the first victim counts as the most important",
+            vec![(asked(), says(&[("a", &["a2", "a1"], 0), ("b", &["b1", "b2"], 0)]))],
+            "b: b1 b2",
+        ),
+        (
+            "is not asked about other pods",
+            vec![(asked().manages("example.com/gpu"), Says(Err("down")))],
+            "a: a2 a1",
+        ),
+        ("is not asked at all", vec![(ExtenderSettings::named("x").filter(), Says(Err("down")))], "a: a2 a1"),
+        ("fails", vec![(asked(), Says(Err("down")))], "Error: preemption: down"),
+        ("fails and is ignored", vec![(asked().ignorable(), Says(Err("down")))], "a: a2 a1"),
+        (
+            "leaves nothing",
+            vec![(asked(), says(&[]))],
+            "Unschedulable: no new claims to deallocate, preemption: no candidate node for preemption",
+        ),
+        (
+            "names no victim",
+            vec![(asked(), says(&[("a", &[], 0)]))],
+            "Error: preemption: expected at least one victim pod on node \"a\"",
+        ),
+        (
+            "names no victim and is ignored",
+            vec![(asked().ignorable(), says(&[("a", &[], 0), ("b", &["b1"], 0)]))],
+            "b: b1",
+        ),
+        (
+            "names a node that is not there",
+            vec![(asked(), says(&[("z", &["a1"], 0)]))],
+            "Error: preemption: nodeinfo not found for node name \"z\"",
+        ),
+        (
+            "the second one hears of what the first one left",
+            vec![(asked(), says(&[])), (asked(), Says(Err("nobody asks when nothing is left")))],
+            "Unschedulable: no new claims to deallocate, preemption: no candidate node for preemption",
+        ),
+    ] {
+        assert_eq!(outcome(list), want, "{name}");
+    }
+    let elsewhere = outcome(vec![(asked(), says(&[("a", &["b1"], 0)]))]);
+    let uid = Uid::parse("b1");
+    assert_eq!(
+        elsewhere,
+        format!(
+            "Error: preemption: extender: x claims to preempt pod (UID: &{{{uid}}}) on node: a, but the pod is not \
+             found on that node"
+        )
+    );
 }

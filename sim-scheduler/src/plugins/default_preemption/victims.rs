@@ -21,13 +21,30 @@ pub(super) struct Victims {
     /// The pods that have to go, most important first; at least one.
     pub(super) pods: Vec<Uid>,
     /// How many of them violate a PodDisruptionBudget.
-    pub(super) pdb_violations: usize,
+    pub(super) pdb_violations: i64,
     /// Priority of the most important one.
     pub(super) top_priority: i32,
     /// Sum of the priorities, each counted from the lowest one that there is.
     pub(super) priority_sum: i64,
     /// When the first of those with the highest priority was started; `None` if none was.
     pub(super) earliest_start: Option<Time>,
+}
+
+impl Victims {
+    /// Of pods with their priorities and starts; `None` without any. Extenders may give them in any order: the first one
+    /// counts as the most important one all the same, except for the start.
+    pub(super) fn of(pods: &[(Uid, i32, Option<Time>)], pdb_violations: i64) -> Option<Victims> {
+        let (_, top_priority, _) = *pods.first()?;
+        let highest = pods.iter().map(|(_, priority, _)| *priority).max();
+        let top = pods.iter().filter(|(_, priority, _)| Some(*priority) == highest);
+        Some(Victims {
+            pods: pods.iter().map(|(uid, ..)| *uid).collect(),
+            pdb_violations,
+            top_priority,
+            priority_sum: pods.iter().map(|(_, p, _)| i64::from(*p) - i64::from(i32::MIN)).sum(),
+            earliest_start: top.filter_map(|(.., start)| *start).min(),
+        })
+    }
 }
 
 /// What is known about nodes for pods of one class.
@@ -147,14 +164,15 @@ impl<'a> DryRun<'a> {
                 if self.filters(&trial).is_some() {
                     self.remove(&mut trial, &candidate.pod);
                     victims.push(candidate.clone());
-                    pdb_violations += usize::from(group);
+                    pdb_violations += i64::from(group);
                 }
             }
         }
         if (1..candidates.len()).contains(&with_violation) {
             self.sort(&mut victims);
         }
-        self.summary(&victims, pdb_violations).ok_or_else(|| {
+        let pods = victims.iter().map(|v| (v.pod.uid, v.pod.info.priority, v.start));
+        Victims::of(&pods.collect::<Vec<_>>(), pdb_violations).ok_or_else(|| {
             Status::error(format_smolstr!("expected at least one victim pod on node {:?}", node.name))
         })
     }
@@ -205,19 +223,5 @@ impl<'a> DryRun<'a> {
             (Reverse(candidate.pod.info.priority), candidate.start.unwrap_or(now), waits, place)
         });
         pods.extend(ranked.into_iter().map(|(_, candidate)| candidate));
-    }
-
-    /// `None` if there is no victim.
-    fn summary(&self, victims: &[Candidate<'_>], pdb_violations: usize) -> Option<Victims> {
-        let top_priority = victims.first()?.pod.info.priority;
-        let top = victims.iter().filter(|victim| victim.pod.info.priority == top_priority);
-        let from_lowest = |v: &Candidate<'_>| i64::from(v.pod.info.priority) - i64::from(i32::MIN);
-        Some(Victims {
-            pods: victims.iter().map(|victim| victim.pod.uid).collect(),
-            pdb_violations,
-            top_priority,
-            priority_sum: victims.iter().map(from_lowest).sum(),
-            earliest_start: top.filter_map(|victim| victim.start).min(),
-        })
     }
 }

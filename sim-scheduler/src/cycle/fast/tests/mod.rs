@@ -149,6 +149,7 @@ impl Refused<'_> {
             nominator: self.nominator,
             random: (self.number as u64) << 32 | self.number as u64,
             memory,
+            extenders: None,
             explain: true,
         };
         run_post_filters(&handle, diagnosis, &mut Effects::default())
