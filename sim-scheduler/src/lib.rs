@@ -46,7 +46,7 @@
 //!
 //! # What is not here yet
 //!
-//! Inter-pod affinity, topology spread, devices and queueing hints.
+//! Devices.
 
 pub mod affinity_terms;
 pub mod cache;

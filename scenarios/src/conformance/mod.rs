@@ -82,9 +82,11 @@ const ADAPTERS: &[(&str, Check)] = &[
     ("pod_requests", pod_requests::check),
     ("qos", qos::check),
     ("quantity", quantity::check),
+    ("queue_traces", scheduler_queue::traces::check),
     ("replicaset_utils", replicaset_utils::check),
     ("schedconfig", schedconfig::check),
     ("selectors", selectors::check),
+    ("sort", scheduler_queue::sort::check),
     ("termination_derived", termination_derived::check),
     ("validation", validation::check),
 ];

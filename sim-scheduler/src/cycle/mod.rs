@@ -8,12 +8,9 @@ mod fast;
 mod plain;
 mod post_filter;
 
-use rustc_hash::FxHashMap;
-use sim_core::api::meta::Uid;
 use sim_core::engine::random::Stream;
-use smol_str::SmolStr;
-use std::sync::Arc;
 
+pub use crate::queue::Nominator;
 pub use fast::{FastCycles, FastOutcome};
 pub use plain::{
     Evaluation, PluginScores, evaluate, evaluate_with_extenders, filters_with_nominated_pods, run_filters,
@@ -142,56 +139,6 @@ impl CycleState {
 impl std::fmt::Debug for CycleState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CycleState").field("plugins", &self.states.len()).finish()
-    }
-}
-
-/// Pods that were promised a node and are not there yet (`status.nominatedNodeName`).
-#[derive(Clone, Debug, Default)]
-pub struct Nominator {
-    by_node: FxHashMap<SmolStr, Vec<NodePod>>,
-    by_pod: FxHashMap<Uid, SmolStr>,
-}
-
-impl Nominator {
-    /// Promises a node; an empty name takes the promise back.
-    pub fn nominate(&mut self, uid: Uid, info: &Arc<PodInfo>, node: &str) {
-        self.remove(uid);
-        if !node.is_empty() {
-            self.by_node.entry(SmolStr::new(node)).or_default().push(NodePod { uid, info: info.clone() });
-            self.by_pod.insert(uid, SmolStr::new(node));
-        }
-    }
-
-    /// Takes a promise back.
-    pub fn remove(&mut self, uid: Uid) {
-        let Some(node) = self.by_pod.remove(&uid) else { return };
-        if let Some(pods) = self.by_node.get_mut(&node) {
-            pods.retain(|pod| pod.uid != uid);
-            if pods.is_empty() {
-                self.by_node.remove(&node);
-            }
-        }
-    }
-
-    /// True if nobody was promised anything.
-    pub fn is_empty(&self) -> bool {
-        self.by_pod.is_empty()
-    }
-
-    /// Nodes that other pods of at least some priority were promised, in no order.
-    pub(crate) fn nodes_of_others(&self, own: Uid, priority: i32) -> impl Iterator<Item = &str> {
-        let weighs = move |pods: &[NodePod]| pods.iter().any(|p| p.uid != own && p.info.priority >= priority);
-        self.by_node.iter().filter(move |(_, pods)| weighs(pods)).map(|(node, _)| node.as_str())
-    }
-
-    /// The node that a pod was promised.
-    pub fn node_of(&self, uid: Uid) -> Option<&SmolStr> {
-        self.by_pod.get(&uid)
-    }
-
-    /// Pods that were promised a node, in the order of the promises.
-    pub fn on(&self, node: &str) -> &[NodePod] {
-        self.by_node.get(node).map_or(&[], Vec::as_slice)
     }
 }
 

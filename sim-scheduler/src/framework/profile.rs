@@ -13,8 +13,8 @@ use super::erased::{AnyPlugin, Point, Registration};
 use super::event::{ClusterEvent, Registered};
 use super::plugin::Plugin;
 use super::registry::Registry;
+use super::rejectors::Rejectors;
 use crate::config::{PluginRef, PluginSet, Plugins, ProfileConfig, SchedulerConfig};
-use crate::extender::EXTENDER;
 
 /// Highest score of a node, before weights.
 const MAX_NODE_SCORE: i64 = 100;
@@ -263,10 +263,28 @@ impl Profile {
         &self.registered
     }
 
-    /// True if an event may wake pods that a plugin refused. What helps pods that an extender refused is not known.
+    /// The plugins that registered an event.
+    pub fn registered_for(&self, event: ClusterEvent) -> Rejectors {
+        self.registered.iter().filter(|r| r.event.matches(event)).map(|r| r.plugin).collect()
+    }
+
+    /// There are extenders, and what helps pods that they refused is not known.
+    pub(crate) fn register_extenders(&mut self) {
+        if !self.registered.iter().any(|r| r.plugin == Rejectors::OTHERS) {
+            self.registered.extend(Registered::of(Rejectors::OTHERS, ClusterEvent::ALL, false));
+        }
+    }
+
+    /// Plugins by name. Names that are not here, like that of extenders, count as others.
+    pub fn rejectors<'a>(&self, names: impl IntoIterator<Item = &'a SmolStr>) -> Rejectors {
+        let number = |name: &SmolStr| self.plugins.iter().position(|p| p.name() == name);
+        names.into_iter().map(|name| number(name).unwrap_or(Rejectors::OTHERS)).collect()
+    }
+
+    /// True if an event may wake pods that a plugin refused.
     pub fn wakes(&self, plugin: &str, event: ClusterEvent) -> bool {
-        let by = |r: &Registered| self.plugins[r.plugin].name() == plugin && r.event.matches(event);
-        self.registered.iter().any(by) || plugin == EXTENDER
+        let plugins = self.rejectors([&SmolStr::new(plugin)]);
+        self.registered.iter().any(|r| plugins.has(r.plugin) && r.event.matches(event))
     }
 }
 

@@ -43,6 +43,8 @@ wakes! {
     PodLabels: AssignedPod UPDATE_POD_LABEL;
     /// Something about a bound pod changed.
     PodUpdated: AssignedPod UPDATE;
+    /// A pod came that is to be scheduled. Nobody is asked about it.
+    OwnAdded: UnscheduledPod ADD;
     /// The refused pod's own last scheduling gate went.
     OwnGatesEliminated: UnscheduledPod UPDATE_POD_SCHEDULING_GATES_ELIMINATED;
     /// The refused pod itself got a toleration.

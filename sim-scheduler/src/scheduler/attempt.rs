@@ -1,8 +1,10 @@
 //! One attempt: from the head of the queue to an assumed pod, or to the reason why not (`ScheduleOne`).
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use sim_core::api::kind::Kind;
+use sim_core::api::meta::Key;
 use sim_core::api::pod_status::{ConditionStatus, PodCondition};
 use sim_core::api::request::{PodStatusPatch, Request};
 use sim_core::engine::component::Ctx;
@@ -11,11 +13,14 @@ use sim_core::time::Time;
 use smol_str::{SmolStr, format_smolstr};
 
 use super::conclude::Outcome;
-use super::{Engine, LastAttempt, Scheduler, Ties, Timer};
-use crate::cache::Slot;
+use super::{Engine, LastAttempt, Scheduler, Ties, Timer, uid};
+use crate::cache::{Objects, Slot};
 use crate::cycle::{CycleState, FastOutcome, evaluate_with_extenders, run_post_filters};
 use crate::extender::ExtenderCalls;
-use crate::framework::{Attempt, Diagnosis, Effects, Handle, Memory, Point, PostFiltered, Status};
+use crate::framework::{
+    ActionType, Attempt, ClusterEvent, Diagnosis, Effects, EventResource, Handle, Memory, Point,
+    PostFiltered, Status,
+};
 use crate::queue::QueuedPod;
 
 /// Longest note of an Event.
@@ -76,6 +81,9 @@ impl Failure {
 impl Scheduler {
     pub(super) fn schedule_one(&mut self, ctx: &mut Ctx<'_, Timer>, pod: Box<QueuedPod>) {
         let meta = &pod.object.meta;
+        if meta.is_deleting() || self.cache.is_assumed(meta.uid) {
+            self.queue.done(meta.uid);
+        }
         if meta.is_deleting() {
             let text = format!("skip schedule deleting pod: {}/{}", meta.namespace(), meta.name());
             ctx.event(&pod.object, EventType::Warning, "FailedScheduling", &text);
@@ -127,7 +135,7 @@ impl Scheduler {
         let attempt = Attempt { pod: &pod.info, object: &pod.object, cluster: &self.cache, now };
         if self.engine == Engine::Fast && !self.extenders.have_a_say(profile, &pod.info.spec) {
             let (key, search) = ((pod.profile, profile), (self.sampling, self.start));
-            match self.fast.choose(key, &attempt, &self.nominator, search, &mut self.tie_break) {
+            match self.fast.choose(key, &attempt, self.queue.nominator(), search, &mut self.tie_break) {
                 FastOutcome::Chosen { slot, score, feasible, evaluated, next_start } => {
                     self.start = next_start;
                     let state = self.fast.state_after_choice(pod.profile, pod.info.class);
@@ -145,7 +153,7 @@ impl Scheduler {
         }
         let from = (self.sampling, self.start);
         let (found, state) =
-            evaluate_with_extenders(profile, attempt, &self.nominator, from, &self.extenders);
+            evaluate_with_extenders(profile, attempt, self.queue.nominator(), from, &self.extenders);
         self.start = found.next_start;
         *calls = found.extender_calls;
         if let Some(error) = found.error {
@@ -184,7 +192,7 @@ impl Scheduler {
             profile,
             attempt,
             state: &state,
-            nominator: &self.nominator,
+            nominator: self.queue.nominator(),
             random,
             memory: memory.as_ref(),
             extenders: Some(&self.extenders),
@@ -201,13 +209,28 @@ impl Scheduler {
     /// Does what a plugin wants done.
     pub(super) fn apply(&mut self, ctx: &mut Ctx<'_, Timer>, effects: Effects) {
         for object in effects.assume {
-            self.cache.objects_mut().assume(object);
+            self.with_claim_events(ctx.now(), object.kind, &object.meta.key.clone(), |objects| {
+                objects.assume(object);
+            });
         }
         for (kind, key) in effects.restore {
-            self.cache.objects_mut().restore(kind, &key);
+            self.with_claim_events(ctx.now(), kind, &key, |objects| objects.restore(kind, &key));
         }
         for request in effects.requests {
             ctx.send(request);
+        }
+    }
+
+    /// Changes what is assumed of an object. Upstream's cache of assumed ResourceClaims tells the queue about it, as if
+    /// the API server had said so; those of other kinds do not.
+    fn with_claim_events(&mut self, now: Time, kind: Kind, key: &Key, change: impl FnOnce(&mut Objects)) {
+        let old = self.cache.objects().get(kind, key).cloned();
+        change(self.cache.objects_mut());
+        let new = self.cache.objects().get(kind, key).cloned();
+        let changed = old.as_ref().map(Arc::as_ptr) != new.as_ref().map(Arc::as_ptr);
+        if kind == Kind::RESOURCE_CLAIM && changed {
+            let event = ClusterEvent::new(EventResource::ResourceClaim, ActionType::UPDATE);
+            self.happened(now, event, old.as_ref(), new.as_ref());
         }
     }
 
@@ -226,18 +249,19 @@ impl Scheduler {
         ctx.event(&pod.object, EventType::Warning, "FailedScheduling", &note(&message));
         let reason = if rejected { "Unschedulable" } else { "SchedulerError" };
         self.patch_status(ctx, &pod, reason, &message, nominated.as_deref());
-        if let Some(nominated) = &nominated {
-            self.nominator.nominate(pod.object.meta.uid, &pod.info, nominated);
-        }
         let last = LastAttempt::new(ctx.now(), pod.attempts, message, diagnosis.as_deref());
         self.last_attempts.insert(pod.object.meta.uid, last);
-        let (unschedulable, pending) = match diagnosis {
-            Some(d) => (d.unschedulable_plugins, d.pending_plugins),
-            None => (BTreeSet::new(), BTreeSet::new()),
-        };
-        pod.unschedulable_plugins = unschedulable;
-        pod.pending_plugins = pending;
-        self.queue.add_failed(context!(self), pod, &[], ctx.now());
+        if let Some(diagnosis) = diagnosis {
+            let profile = &self.profiles[pod.profile];
+            pod.unschedulable_plugins = profile.rejectors(&diagnosis.unschedulable_plugins);
+            pod.pending_plugins = profile.rejectors(&diagnosis.pending_plugins);
+        }
+        let (object, info) = (pod.object.clone(), pod.info.clone());
+        self.queue.add_failed(context!(self), pod, ctx.now());
+        match nominated {
+            Some(node) => self.queue.nominator_mut().nominate(uid(&object), &info, &node),
+            None => self.queue.nominator_mut().add(&object, &info),
+        }
     }
 
     /// Writes the condition, unless it says the same already.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sim_core::api::error::ApiError;
 use sim_core::api::meta::Uid;
-use sim_core::api::object::Object;
+use sim_core::api::object::{Body, Object};
 use sim_core::api::request::{Request, Tag};
 use sim_core::duration::Duration;
 use sim_core::engine::component::{Ctx, TimerId};
@@ -21,7 +21,7 @@ use crate::extender::ExtenderCalls;
 use crate::framework::{
     Attempt, Binding, Code, Effects, Permission, Point, PreBound, Status, Waiting, WaitingPod, Wake,
 };
-use crate::queue::QueuedPod;
+use crate::queue::{Happening, QueuedPod};
 
 /// Longest time that a Permit plugin can make a pod wait.
 const MAX_PERMIT_WAIT: Span = mins(15);
@@ -74,7 +74,7 @@ impl Scheduler {
             let nominated = Some(SmolStr::default());
             return self.failed(ctx, pod, Failure { message, rejected: false, diagnosis: None, nominated });
         }
-        self.nominator.remove(id);
+        self.queue.nominator_mut().remove(id);
         let mut held = Held {
             pod,
             gone: false,
@@ -96,7 +96,7 @@ impl Scheduler {
                 self.held.insert(id, held);
             }
             _ => {
-                self.give_back(ctx, &mut held, None);
+                self.unreserve(ctx, &mut held);
                 let failure = Failure::after_choice(held.slot, &status);
                 self.failed(ctx, held.pod, failure);
             }
@@ -174,13 +174,10 @@ impl Scheduler {
         while !self.waiting.decided.is_empty() {
             let Waiting { pods, decided } = &mut self.waiting;
             let id = decided.remove(0);
-            let (Some(waiting), Some(mut held)) = (pods.remove(&id), self.held.remove(&id)) else { continue };
+            let (Some(waiting), Some(held)) = (pods.remove(&id), self.held.remove(&id)) else { continue };
             match waiting.rejected {
                 None => self.bind(ctx, held),
-                Some(status) => {
-                    self.give_back(ctx, &mut held, Some(id));
-                    self.binding_failed(ctx, held, &status);
-                }
+                Some(status) => self.binding_failed(ctx, held, &status),
             }
         }
     }
@@ -188,12 +185,11 @@ impl Scheduler {
     /// Goes on with the PreBind plugins from where it is, then binds.
     fn bind(&mut self, ctx: &mut Ctx<'_, Timer>, mut held: Held) {
         let id = uid(&held.pod.object);
+        // Nobody can refuse the pod any more, so events do not matter to it.
+        self.queue.done(id);
         match self.pre_bind(ctx.now(), &mut held) {
             PreBound::Done(status) if status.is_success() => return self.ask_binders(ctx, held),
-            PreBound::Done(status) => {
-                self.give_back(ctx, &mut held, None);
-                return self.binding_failed(ctx, held, &status);
-            }
+            PreBound::Done(status) => return self.binding_failed(ctx, held, &status),
             PreBound::Send(requests) => {
                 held.answers = vec![None; requests.len()];
                 for (at, request) in requests.into_iter().enumerate() {
@@ -296,7 +292,7 @@ impl Scheduler {
         }
     }
 
-    fn go_on_after_extenders(&mut self, ctx: &mut Ctx<'_, Timer>, mut held: Held) {
+    fn go_on_after_extenders(&mut self, ctx: &mut Ctx<'_, Timer>, held: Held) {
         match &held.extender {
             None => self.send_binding(ctx, held),
             Some(Ok(())) => {
@@ -306,7 +302,6 @@ impl Scheduler {
             }
             Some(Err(text)) => {
                 let status = Status::error(text.as_str());
-                self.give_back(ctx, &mut held, None);
                 self.binding_failed(ctx, held, &status);
             }
         }
@@ -320,7 +315,7 @@ impl Scheduler {
     }
 
     /// Asks the Bind plugins, and sends what the first says that does not skip.
-    fn send_binding(&mut self, ctx: &mut Ctx<'_, Timer>, mut held: Held) {
+    fn send_binding(&mut self, ctx: &mut Ctx<'_, Timer>, held: Held) {
         let profile = &self.profiles[held.pod.profile];
         let attempt =
             Attempt { pod: &held.pod.info, object: &held.pod.object, cluster: &self.cache, now: ctx.now() };
@@ -337,7 +332,6 @@ impl Scheduler {
                 }
             }
         }
-        self.give_back(ctx, &mut held, None);
         self.binding_failed(ctx, held, &status);
     }
 
@@ -370,14 +364,13 @@ impl Scheduler {
                     Some(_) => Status::error(error.message),
                     None => named("Bind", binder, Status::error(error.message)),
                 };
-                self.give_back(ctx, &mut held, None);
                 self.binding_failed(ctx, held, &status);
             }
         }
     }
 
-    /// Unreserves and forgets. The room that this makes wakes other pods; `but` not this one.
-    fn give_back(&mut self, ctx: &mut Ctx<'_, Timer>, held: &mut Held, but: Option<Uid>) {
+    /// Unreserves and forgets. False if the pod was not assumed any more.
+    fn unreserve(&mut self, ctx: &mut Ctx<'_, Timer>, held: &mut Held) -> bool {
         let profile = &self.profiles[held.pod.profile];
         let mut effects = Effects::default();
         if let Some(state) = held.state.as_mut() {
@@ -392,21 +385,39 @@ impl Scheduler {
             }
         }
         self.apply(ctx, effects);
-        if self.cache.forget(uid(&held.pod.object)) {
-            let others = |pod: &QueuedPod| Some(uid(&pod.object)) != but;
-            self.queue.move_all(context!(self), Wake::PodDeleted, ctx.now(), others);
-        }
+        self.cache.forget(uid(&held.pod.object))
     }
 
-    fn binding_failed(&mut self, ctx: &mut Ctx<'_, Timer>, held: Held, status: &Status) {
-        if held.gone {
-            let message = status.message();
-            ctx.event(&held.pod.object, EventType::Warning, "FailedScheduling", &message);
-            return;
+    /// Gives back what the pod took (`handleBindingCycleError`). To the others it is as if it were deleted from its node;
+    /// a pod that was refused is not to hear of that itself.
+    fn binding_failed(&mut self, ctx: &mut Ctx<'_, Timer>, mut held: Held, status: &Status) {
+        let id = uid(&held.pod.object);
+        let rejected = status.code.is_rejected();
+        let gone = Happening::new(Wake::PodDeleted, Some(&on_node(&held.pod.object, &held.node)), None);
+        let forgotten = self.unreserve(ctx, &mut held);
+        if forgotten && !rejected {
+            self.queue.move_all(context!(self), &gone, ctx.now(), |_| true);
         }
-        let failure = Failure::after_choice(held.slot, status);
-        self.failed(ctx, held.pod, failure);
+        if held.gone {
+            self.queue.done(id);
+            ctx.event(&held.pod.object, EventType::Warning, "FailedScheduling", &status.message());
+        } else {
+            let failure = Failure::after_choice(held.slot, status);
+            self.failed(ctx, held.pod, failure);
+        }
+        if forgotten && rejected {
+            self.queue.move_all(context!(self), &gone, ctx.now(), |pod| uid(&pod.object) != id);
+        }
     }
+}
+
+/// An assumed pod as the cache saw it.
+fn on_node(object: &Arc<Object>, node: &SmolStr) -> Arc<Object> {
+    let mut object = Object::clone(object);
+    if let Body::Pod(pod) = &mut object.body {
+        pod.node_name = node.clone();
+    }
+    Arc::new(object)
 }
 
 /// A status of a plugin at a point: rejections are the plugin's own, anything else is an error that names both.

@@ -15,6 +15,7 @@ use crate::cache::Slot;
 use crate::cycle::CycleState;
 use crate::extender::ExtenderCalls;
 use crate::framework::{Effects, Preemption};
+use crate::pod::PodInfo;
 use crate::queue::QueuedPod;
 
 /// What a cycle comes to.
@@ -70,6 +71,9 @@ impl Scheduler {
     pub(super) fn conclude_cycle(&mut self, ctx: &mut Ctx<'_, Timer>) {
         let Some(cycle) = self.concluding.take() else { return };
         let Concluding { pod, outcome, gone } = *cycle;
+        if gone {
+            self.queue.done(uid(&pod.object));
+        }
         match outcome {
             outcome if !gone => self.conclude(ctx, pod, outcome),
             Outcome::Failed(failure, effects, preemption) => {
@@ -117,11 +121,10 @@ impl Scheduler {
     }
 
     /// The pod whose extenders have not answered yet changed.
-    pub(super) fn concluding_pod_changed(&mut self, new: &Arc<Object>) {
-        let Some(info) = self.classes.of(new) else { return };
-        if let Some(cycle) = &mut self.concluding {
+    pub(super) fn concluding_pod_changed(&mut self, new: &Arc<Object>, info: &Arc<PodInfo>) {
+        if let Some(cycle) = self.concluding.as_mut().filter(|cycle| uid(&cycle.pod.object) == uid(new)) {
             cycle.pod.object = new.clone();
-            cycle.pod.info = info;
+            cycle.pod.info = info.clone();
         }
     }
 

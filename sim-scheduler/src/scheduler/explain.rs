@@ -64,9 +64,8 @@ impl Scheduler {
     /// `None` if it waits for its first attempt, or is not pending.
     pub fn why_pending(&self, pod: &Key) -> Option<String> {
         let uid = *self.pending.get(pod)?;
-        let gate = self.queue.get(uid).and_then(|queued| queued.gate.as_ref());
-        if let Some(gate) = gate {
-            return Some(gate.message());
+        if let Some(gate) = self.queue.get(uid).and_then(|queued| queued.gate.as_ref()) {
+            return Some(gate.status.message());
         }
         self.last_attempts.get(&uid).map(|last| last.message.clone())
     }

@@ -42,11 +42,11 @@ use sim_core::time::{Span, Time};
 
 use crate::cache::Cache;
 use crate::config::SchedulerConfig;
-use crate::cycle::{FastCycles, Nominator, Sampling, TieBreak};
+use crate::cycle::{FastCycles, Sampling, TieBreak};
 use crate::extender::{Extender, ExtenderSettings, Extenders};
 use crate::framework::{Profile, ProfileError, Registry, Waiting};
 use crate::pod::Classes;
-use crate::queue::Queue;
+use crate::queue::{Queue, QueueContext};
 
 use binding::{Held, Sent};
 use conclude::Concluding;
@@ -141,7 +141,6 @@ pub struct Scheduler {
     cache: Cache,
     classes: Classes,
     queue: Queue,
-    nominator: Nominator,
     fast: FastCycles,
     tie_break: TieBreak,
     cycle_cost: Stream,
@@ -164,7 +163,7 @@ pub struct Scheduler {
     next_tag: u64,
     cycle_timer: Option<TimerId>,
     backoff_timer: Option<(Time, TimerId)>,
-    unschedulable_timer: Option<TimerId>,
+    unschedulable_timer: Option<(Time, TimerId)>,
 }
 
 impl Default for Scheduler {
@@ -188,7 +187,6 @@ impl Scheduler {
             cache: Cache::default(),
             classes: Classes::default(),
             queue: Queue::new(initial, max),
-            nominator: Nominator::default(),
             fast: FastCycles::default(),
             tie_break: TieBreak::LowestName,
             cycle_cost: Seed::default().stream("scheduler/cycle"),
@@ -230,6 +228,7 @@ impl Scheduler {
     #[must_use]
     pub fn with_extender(mut self, settings: ExtenderSettings, extender: Arc<dyn Extender>) -> Scheduler {
         self.extenders.add(settings, extender);
+        self.profiles.iter_mut().for_each(Profile::register_extenders);
         self
     }
 
@@ -251,6 +250,12 @@ impl Scheduler {
     /// The queue.
     pub fn queue(&self) -> &Queue {
         &self.queue
+    }
+
+    /// The queue with what it asks plugins with, to be changed: for studies and conformance. A running scheduler does this
+    /// itself.
+    pub fn with_queue<R>(&mut self, act: impl FnOnce(&mut Queue, QueueContext<'_>) -> R) -> R {
+        act(&mut self.queue, context!(self))
     }
 
     /// Draws from the streams of a seed from now on.
@@ -289,10 +294,13 @@ impl Scheduler {
             }
             self.backoff_timer = Some((at, ctx.set_timer_at(at, Timer::BackoffFlush)));
         }
-        if self.unschedulable_timer.is_none()
-            && let Some(at) = self.queue.next_unschedulable_flush()
+        if let Some(at) = self.queue.next_unschedulable_flush(ctx.now())
+            && self.unschedulable_timer.is_none_or(|(set, _)| set > at)
         {
-            self.unschedulable_timer = Some(ctx.set_timer_at(at, Timer::UnschedulableFlush));
+            if let Some((_, old)) = self.unschedulable_timer {
+                ctx.cancel(old);
+            }
+            self.unschedulable_timer = Some((at, ctx.set_timer_at(at, Timer::UnschedulableFlush)));
         }
     }
 }
@@ -317,14 +325,14 @@ impl Component for Scheduler {
 
     fn changed(&mut self, ctx: &mut Ctx<'_, Timer>, batch: &[Change]) {
         for change in batch {
-            match change.new.kind {
-                Kind::NODE => {
-                    self.extenders.node_changed(change);
-                    self.node_changed(ctx.now(), change);
-                    self.go_on_waiting_bindings(ctx);
-                }
-                Kind::POD => self.pod_changed(ctx, change),
-                _ => self.object_changed(ctx, change),
+            if change.new.kind == Kind::NODE {
+                self.extenders.node_changed(change);
+            }
+            self.observe(ctx.now(), change);
+            if change.new.kind != Kind::POD {
+                self.go_on_waiting_bindings(ctx);
+            } else if self.held.get(&uid(&change.new)).is_some_and(|held| held.gone) {
+                self.go_on_binding(ctx, uid(&change.new));
             }
         }
         self.act_on_decided(ctx);

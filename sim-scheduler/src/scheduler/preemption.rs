@@ -79,7 +79,8 @@ impl Scheduler {
     /// Pods of lower priority may not fit any more where they were promised a place. The answer to this makes the queue
     /// try them elsewhere.
     fn take_back_promises(&mut self, ctx: &mut Ctx<'_, Timer>, pod: &QueuedPod, node: &str) {
-        let lower = self.nominator.on(node).iter().filter(|other| other.info.priority < pod.info.priority);
+        let lower =
+            self.queue.nominator().on(node).iter().filter(|other| other.info.priority < pod.info.priority);
         let pods = lower.filter_map(|other| self.queue.get(other.uid));
         for key in pods.map(|other| other.object.meta.key.clone()).collect::<Vec<_>>() {
             let patch =

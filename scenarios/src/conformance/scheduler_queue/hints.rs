@@ -4,13 +4,11 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use sim_scheduler::cache::Objects;
-use sim_scheduler::framework::{
-    ActionType, ClusterEvent, EventChange, EventResource, Hint, Profile, Registered,
-};
+use sim_scheduler::framework::{EventChange, Hint, Profile, Registered};
 use sim_scheduler::pod::Classes;
 
 use super::super::quantity::{same, text};
-use super::{decode, event_json};
+use super::{decode, event, event_json};
 
 pub(crate) fn check(input: &Value, expected: &Value) -> Result<(), String> {
     compare(&Profile::default_profile(), input, expected, |_| true)
@@ -65,32 +63,6 @@ fn sorted(values: impl Iterator<Item = Value>) -> Value {
     let mut values: Vec<Value> = values.collect();
     values.sort_by_key(|v| ["plugin", "registered", "event", "hint"].map(|field| v[field].to_string()));
     Value::Array(values)
-}
-
-/// An event by its name.
-fn event(value: &Value) -> Result<ClusterEvent, String> {
-    use EventResource as R;
-    let name = text(value, "resource");
-    let known = [
-        R::AssignedPod,
-        R::UnscheduledPod,
-        R::Node,
-        R::PersistentVolume,
-        R::PersistentVolumeClaim,
-        R::CSINode,
-        R::CSIDriver,
-        R::VolumeAttachment,
-        R::CSIStorageCapacity,
-        R::StorageClass,
-        R::ResourceClaim,
-        R::ResourceSlice,
-        R::DeviceClass,
-        R::WildCard,
-    ];
-    let resource =
-        known.into_iter().find(|r| r.as_str() == name).ok_or(format!("unknown resource {name:?}"))?;
-    let action = value["action"].as_u64().and_then(|bits| u32::try_from(bits).ok());
-    Ok(ClusterEvent::new(resource, ActionType(action.ok_or("no action")?)))
 }
 
 #[cfg(test)]

@@ -104,7 +104,7 @@ fn a_victim_is_told_and_deleted_and_the_pod_takes_its_place() {
     world.delete(&on(&pod("low").cpu("4").build(), "n"));
     world.run_until(Time::ZERO + secs(3));
     assert_eq!(world.bindings()[0].1, "n");
-    assert!(world.scheduler.nominator.is_empty(), "the promise is kept");
+    assert!(world.scheduler.queue.nominator().is_empty(), "the promise is kept");
 }
 
 #[test]
