@@ -8,7 +8,11 @@ use scenarios::conformance::{Options, SchedulerOptions, Tally, run};
 /// Files of the outside folder that pass as a whole.
 const OUTSIDE: &[&str] = &[
     "controllers/intstr.json",
+    "dra/catalog.json",
     "dra/cel.json",
+    "dra/quirks.json",
+    "dra/random.json",
+    "dra/upstream.json",
     "kubelet/pod_actions.json",
     "kubelet/pod_conditions.json",
     "kubelet/pod_phase.json",

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::NodeSelector;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value as Json;
 use sim_core::quantity::Quantity;
 use smol_str::SmolStr;
@@ -12,6 +12,15 @@ use smol_str::SmolStr;
 pub const MAX_RESULTS: usize = 32;
 /// Most cost of one selector (`CELSelectorExpressionMaxCost`).
 pub const MAX_SELECTOR_COST: u64 = 1_000_000;
+
+/// As Go decodes: `null` is nothing.
+fn or_default<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+where
+    T: Default + Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
 
 /// The part of the metadata that allocation looks at.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -54,8 +63,10 @@ pub struct DeviceClass {
 #[serde(default, rename_all = "camelCase")]
 pub struct DeviceClassSpec {
     /// Conditions, all of which a device must meet.
+    #[serde(deserialize_with = "or_default")]
     pub selectors: Vec<DeviceSelector>,
     /// Configuration for drivers, given on with every allocation.
+    #[serde(deserialize_with = "or_default")]
     pub config: Vec<DeviceConfiguration>,
     /// The extended resource that means this class.
     pub extended_resource_name: Option<SmolStr>,
@@ -97,8 +108,10 @@ pub struct ResourceSliceSpec {
     /// Each device says for itself.
     pub per_device_node_selection: Option<bool>,
     /// The devices.
+    #[serde(deserialize_with = "or_default")]
     pub devices: Vec<Device>,
     /// What the devices consume together.
+    #[serde(deserialize_with = "or_default")]
     pub shared_counters: Vec<CounterSet>,
 }
 
@@ -121,10 +134,13 @@ pub struct Device {
     /// The name, unique in the pool.
     pub name: SmolStr,
     /// What it is like.
+    #[serde(deserialize_with = "or_default")]
     pub attributes: BTreeMap<SmolStr, DeviceAttribute>,
     /// How much it has.
+    #[serde(deserialize_with = "or_default")]
     pub capacity: BTreeMap<SmolStr, DeviceCapacity>,
     /// What it takes from shared counters.
+    #[serde(deserialize_with = "or_default")]
     pub consumes_counters: Vec<DeviceCounterConsumption>,
     /// The one node that has it, if each device says for itself.
     pub node_name: Option<SmolStr>,
@@ -133,6 +149,7 @@ pub struct Device {
     /// All nodes reach it, if each device says for itself.
     pub all_nodes: Option<bool>,
     /// What keeps claims away.
+    #[serde(deserialize_with = "or_default")]
     pub taints: Vec<DeviceTaint>,
     /// An allocation is bound to the node it was made for.
     pub binds_to_node: Option<bool>,
@@ -199,6 +216,7 @@ pub struct CounterSet {
     /// The name.
     pub name: SmolStr,
     /// The counters by name.
+    #[serde(deserialize_with = "or_default")]
     pub counters: BTreeMap<SmolStr, Counter>,
 }
 
@@ -217,6 +235,7 @@ pub struct DeviceCounterConsumption {
     /// The set.
     pub counter_set: SmolStr,
     /// How much of each counter.
+    #[serde(deserialize_with = "or_default")]
     pub counters: BTreeMap<SmolStr, Counter>,
 }
 
@@ -291,10 +310,13 @@ pub struct ResourceClaimSpec {
 #[serde(default)]
 pub struct DeviceClaim {
     /// One request after the other.
+    #[serde(deserialize_with = "or_default")]
     pub requests: Vec<DeviceRequest>,
     /// What holds across requests.
+    #[serde(deserialize_with = "or_default")]
     pub constraints: Vec<DeviceConstraint>,
     /// Configuration for drivers.
+    #[serde(deserialize_with = "or_default")]
     pub config: Vec<DeviceClaimConfiguration>,
 }
 
@@ -307,6 +329,7 @@ pub struct DeviceRequest {
     /// What exactly.
     pub exactly: Option<DeviceSubRequest>,
     /// Alternatives, the most wanted first.
+    #[serde(deserialize_with = "or_default")]
     pub first_available: Vec<DeviceSubRequest>,
 }
 
@@ -319,6 +342,7 @@ pub struct DeviceSubRequest {
     /// The class.
     pub device_class_name: SmolStr,
     /// Conditions beyond those of the class.
+    #[serde(deserialize_with = "or_default")]
     pub selectors: Vec<DeviceSelector>,
     /// `ExactCount` or `All`.
     pub allocation_mode: SmolStr,
@@ -327,6 +351,7 @@ pub struct DeviceSubRequest {
     /// Access without keeping others away; not for alternatives.
     pub admin_access: Option<bool>,
     /// Taints that do not matter.
+    #[serde(deserialize_with = "or_default")]
     pub tolerations: Vec<DeviceToleration>,
     /// Portions of shared devices.
     pub capacity: Option<CapacityRequirements>,
@@ -345,6 +370,7 @@ pub struct CapacityRequirements {
 #[serde(default, rename_all = "camelCase")]
 pub struct DeviceConstraint {
     /// The requests, or alternatives as `request/alternative`; none means all.
+    #[serde(deserialize_with = "or_default")]
     pub requests: Vec<SmolStr>,
     /// All have the same value of this attribute.
     pub match_attribute: Option<SmolStr>,
@@ -357,6 +383,7 @@ pub struct DeviceConstraint {
 #[serde(default)]
 pub struct DeviceClaimConfiguration {
     /// For these requests; none means all.
+    #[serde(deserialize_with = "or_default")]
     pub requests: Vec<SmolStr>,
     /// The configuration.
     #[serde(flatten)]

@@ -18,6 +18,7 @@ mod defaulting;
 mod deployment_rolling;
 mod deployment_scale;
 mod deployment_util;
+mod dra;
 mod dra_cel;
 mod intstr;
 mod job_backoff;
@@ -66,6 +67,7 @@ const ADAPTERS: &[(&str, Check)] = &[
     ("deployment_util", deployment_util::check),
     ("deployment_util/TestMaxUnavailable", deployment_util::max_unavailable),
     ("deployment_util/TestMinAvailable", deployment_util::min_available),
+    ("dra", dra::check),
     ("dra_cel", dra_cel::check),
     ("event_mapping", scheduler_queue::event_mapping::check),
     ("hints", scheduler_queue::hints::check),
