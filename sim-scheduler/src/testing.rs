@@ -1,5 +1,7 @@
 //! Short builders for tests.
 
+pub(crate) mod volumes;
+
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -9,7 +11,7 @@ use sim_core::api::object::{Body, Node, Object, Pod};
 use crate::cache::Objects;
 use crate::framework::{ClusterEvent, EventChange, Hint, QueueingHint};
 use crate::node::NodeInfo;
-use crate::pod::{PodInfo, claims};
+use crate::pod::{Classes, PodInfo, claims};
 
 /// A node under construction.
 pub(crate) struct NodeBuilder {
@@ -85,9 +87,7 @@ pub(crate) fn ask<P: QueueingHint>(
     old: Option<&Object>,
     new: Option<&Object>,
 ) -> Hint {
-    let spec = waiting.as_pod().expect("a pod").spec.clone();
-    let meta = &waiting.meta;
-    let info = PodInfo::new(0, "default".into(), meta.labels.clone(), meta.annotations.clone(), spec);
+    let info = Classes::default().of(waiting).expect("a pod");
     plugin.hint(&info, waiting, &EventChange { event, old, new }, &Objects::default())
 }
 

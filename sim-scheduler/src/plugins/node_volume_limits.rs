@@ -259,3 +259,157 @@ fn after_detach(pod: &PodInfo, attacher: &str) -> Hint {
     }
     Hint::Skip
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::framework::{AnyPlugin, Wake, plugin};
+    use crate::testing::volumes::*;
+    use crate::testing::{ask, node, on, pod};
+    use serde_json::{Value, json};
+
+    fn csi_node(limits: Value) -> Object {
+        let limits = limits.as_object().cloned().unwrap_or_default();
+        let driver = |(name, count): (String, Value)| match count {
+            Value::Null => json!({"name": name}),
+            count => json!({"name": name, "allocatable": {"count": count}}),
+        };
+        let drivers: Vec<Value> = limits.into_iter().map(driver).collect();
+        stored(Kind::CSI_NODE, "n", json!({"spec": {"drivers": drivers}}))
+    }
+
+    fn bound(name: &str, driver: &str) -> [Object; 2] {
+        let source = json!({"csi": {"driver": driver, "volumeHandle": format!("h-{name}")}});
+        [claim(name, json!({"volumeName": format!("v-{name}")})), volume(&format!("v-{name}"), source)]
+    }
+
+    fn attachment_of(volume: &str, driver: &str) -> Object {
+        let source = json!({"persistentVolumeName": volume});
+        let spec = json!({"nodeName": "n", "attacher": driver, "source": source});
+        stored(Kind::VOLUME_ATTACHMENT, &format!("a-{volume}"), json!({"spec": spec}))
+    }
+
+    #[test]
+    fn drivers_have_limits() {
+        let registered: Arc<dyn AnyPlugin> = plugin(NodeVolumeLimits).pre_filter().cluster_filter().into();
+        let too_many = "n Unschedulable: node(s) exceed max volume count";
+        let limit = |count: i64| csi_node(json!({"csi.x": count}));
+        for (case, own, there, csi, want) in [
+            ("nothing to count", vec![], vec!["x1"], Some(limit(0)), "skipped"),
+            ("room", vec!["x1"], vec!["x2"], Some(limit(2)), "fits"),
+            ("no room", vec!["x1"], vec!["x2"], Some(limit(1)), too_many),
+            ("the same volume", vec!["x1"], vec!["x1"], Some(limit(1)), "fits"),
+            ("another driver", vec!["y1"], vec!["x1"], Some(limit(1)), "fits"),
+            ("no limit", vec!["x1"], vec!["x2"], Some(csi_node(json!({"csi.x": null}))), "fits"),
+            ("no CSINode", vec!["x1"], vec!["x2"], None, "fits"),
+            ("attached", vec!["x1"], vec!["x2"], Some(limit(2)), "fits"),
+            ("attached already: it counts twice", vec!["x1", "x2"], vec!["late"], Some(limit(3)), too_many),
+            ("yet to be made", vec!["late"], vec!["x1"], Some(limit(1)), too_many),
+            ("of no class", vec!["free"], vec!["x1"], Some(limit(1)), "fits"),
+            ("of a lost volume", vec!["lost"], vec!["x1"], Some(limit(1)), too_many),
+            ("ephemeral", vec!["e!"], vec!["x1"], Some(limit(1)), too_many),
+            ("lost claims of others", vec!["x1"], vec!["gone"], Some(limit(1)), "fits"),
+            (
+                "missing claim",
+                vec!["gone"],
+                vec![],
+                Some(limit(9)),
+                "n UnschedulableAndUnresolvable: looking up PVC default/gone: persistentvolumeclaim \"gone\" not found",
+            ),
+            (
+                "another's claim",
+                vec!["other!"],
+                vec![],
+                Some(limit(9)),
+                "n Error: PVC default/own-other was not created for pod default/own (pod is not owner)",
+            ),
+            ("in-tree", vec!["tree"], vec![], Some(csi_node(json!({"ebs.csi.aws.com": 0}))), too_many),
+            (
+                "in-tree, not made",
+                vec!["tree-late"],
+                vec![],
+                Some(csi_node(json!({"ebs.csi.aws.com": 0}))),
+                too_many,
+            ),
+        ] {
+            let mut objects = vec![
+                node("n").build(),
+                on(pod_with("there", &there), "n"),
+                wait(),
+                class("tree", "kubernetes.io/aws-ebs", "WaitForFirstConsumer"),
+                claim("late", json!({})),
+                claim("free", json!({"storageClassName": ""})),
+                claim("lost", json!({"volumeName": "gone"})),
+                claim("tree", json!({"volumeName": "v-tree"})),
+                claim("tree-late", json!({"storageClassName": "tree"})),
+                volume("v-tree", json!({"awsElasticBlockStore": {"volumeID": "vol-1"}})),
+                owned_by(claim("own-e", json!({})), "own"),
+                claim("own-other", json!({})),
+                // Of a volume that a pod on the node uses, and of no volume.
+                attachment_of("v-x2", "csi.x"),
+                attachment_of("gone", "csi.x"),
+            ];
+            let attached = case.starts_with("attached");
+            objects.retain(|object| attached || object.kind != Kind::VOLUME_ATTACHMENT);
+            objects.extend(["x1", "x2"].into_iter().flat_map(|name| bound(name, "csi.x")));
+            objects.extend(bound("y1", "csi.y"));
+            objects.extend(csi);
+            let cache = cluster(objects);
+            assert_eq!(verdicts(&*registered, &cache, &pod_with("own", &own)), want, "{case}");
+        }
+    }
+
+    #[test]
+    fn attached_volumes_count_without_pods() {
+        let registered: Arc<dyn AnyPlugin> = plugin(NodeVolumeLimits).pre_filter().cluster_filter().into();
+        let mut objects = vec![node("n").build(), csi_node(json!({"csi.x": 1}))];
+        objects.extend(["x1", "x2"].into_iter().flat_map(|name| bound(name, "csi.x")));
+        let own = pod_with("own", &["x1"]);
+        assert_eq!(verdicts(&*registered, &cluster(objects.clone()), &own), "fits");
+        objects.push(attachment_of("v-x2", "csi.x"));
+        let too_many = "n Unschedulable: node(s) exceed max volume count";
+        assert_eq!(verdicts(&*registered, &cluster(objects), &own), too_many);
+    }
+
+    #[test]
+    fn what_helps() {
+        let event = |resource, action| ClusterEvent::new(resource, action);
+        let updated = event(EventResource::CSINode, ActionType::UPDATE);
+        let added = event(EventResource::PersistentVolumeClaim, ActionType::ADD);
+        let detached = event(EventResource::VolumeAttachment, ActionType::DELETE);
+        let with = |source: Value| {
+            let mut volume = source;
+            volume["name"] = json!("v");
+            pod("p").with("volumes", json!([volume])).build()
+        };
+        let disk = || with(json!({"awsElasticBlockStore": {"volumeID": "d"}}));
+        let claims = || pod_with("p", &["c", "e!"]);
+        let limits = |count: Value| Some(csi_node(json!({"csi.x": count})));
+        for (case, waiting, event, old, new, hint) in [
+            (
+                "a CSINode",
+                claims(),
+                event(EventResource::CSINode, ActionType::ADD),
+                None,
+                limits(json!(1)),
+                Hint::Queue,
+            ),
+            ("more", claims(), updated, limits(json!(1)), limits(json!(2)), Hint::Queue),
+            ("fewer", claims(), updated, limits(json!(2)), limits(json!(1)), Hint::Skip),
+            ("limit gone", claims(), updated, limits(json!(2)), limits(Value::Null), Hint::Skip),
+            ("its claim", claims(), added, None, Some(claim("c", json!({}))), Hint::Queue),
+            ("made for it", claims(), added, None, Some(claim("p-e", json!({}))), Hint::Queue),
+            ("another", claims(), added, None, Some(claim("d", json!({}))), Hint::Skip),
+            ("user gone", claims(), Wake::PodDeleted, Some(on(claims(), "n")), None, Hint::Queue),
+            ("disk gone", claims(), Wake::PodDeleted, Some(on(disk(), "n")), None, Hint::Queue),
+            ("was nowhere", claims(), Wake::PodDeleted, Some(claims()), None, Hint::Skip),
+            ("had none", claims(), Wake::PodDeleted, Some(on(pod("q").build(), "n")), None, Hint::Skip),
+            ("detached", claims(), detached, Some(attachment_of("v", "csi.x")), None, Hint::Queue),
+            ("its driver", disk(), detached, Some(attachment_of("v", "ebs.csi.aws.com")), None, Hint::Queue),
+            ("other driver", disk(), detached, Some(attachment_of("v", "csi.x")), None, Hint::Skip),
+            ("no volume", pod("p").build(), detached, Some(attachment_of("v", "csi.x")), None, Hint::Skip),
+        ] {
+            assert_eq!(ask(&NodeVolumeLimits, &waiting, event, old.as_ref(), new.as_ref()), hint, "{case}");
+        }
+    }
+}

@@ -177,3 +177,130 @@ impl QueueingHint for VolumeRestrictions {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::framework::plugin;
+    use crate::pod::Classes;
+    use crate::testing::volumes::{claim, cluster, pod_with, verdicts};
+    use crate::testing::{ask, node, on, pod};
+    use serde_json::{Value, json};
+    use sim_core::api::meta::Uid;
+    use sim_core::time::Time;
+    use std::sync::Arc;
+
+    fn with(name: &str, source: Value) -> Object {
+        let mut volume = source;
+        volume["name"] = json!("v");
+        pod(name).with("volumes", json!([volume])).build()
+    }
+
+    #[test]
+    fn disks_of_one_pod_per_node() {
+        let registered = plugin(VolumeRestrictions).pre_filter().filter().into();
+        let registered: Arc<dyn crate::framework::AnyPlugin> = registered;
+        let gce = |name: &str, ro: bool| json!({"gcePersistentDisk": {"pdName": name, "readOnly": ro}});
+        let aws = |id: &str| json!({"awsElasticBlockStore": {"volumeID": id, "readOnly": true}});
+        let iscsi = |iqn: &str, ro: bool| json!({"iscsi": {"iqn": iqn, "targetPortal": "t", "lun": 0, "readOnly": ro}});
+        let rbd = |monitors: Value, pool: &str, image: &str, ro: bool| json!({"rbd": {"monitors": monitors, "pool": pool, "image": image, "readOnly": ro}});
+        let conflict = "n Unschedulable: node(s) had no available disk";
+        for (own, there, want) in [
+            (json!({"emptyDir": {}}), gce("d", false), "skipped"),
+            (gce("d", false), json!({"emptyDir": {}}), "fits"),
+            (gce("d", false), gce("d", false), conflict),
+            (gce("d", true), gce("d", false), conflict),
+            (gce("d", true), gce("d", true), "fits"),
+            (gce("d", false), gce("e", false), "fits"),
+            (aws("d"), aws("d"), conflict),
+            (aws("d"), aws("e"), "fits"),
+            (iscsi("i", false), iscsi("i", true), conflict),
+            (iscsi("i", true), iscsi("i", true), "fits"),
+            (rbd(json!(["a", "b"]), "p", "i", false), rbd(json!(["b"]), "p", "i", false), conflict),
+            (rbd(json!(["a"]), "p", "i", false), rbd(json!(["b"]), "p", "i", false), "fits"),
+            (rbd(json!(["a"]), "p", "i", false), rbd(json!(["a"]), "q", "i", false), "fits"),
+            (rbd(json!(["a"]), "p", "i", true), rbd(json!(["a"]), "p", "i", true), "fits"),
+        ] {
+            let cache = cluster([node("n").build(), on(with("there", there.clone()), "n")]);
+            assert_eq!(verdicts(&*registered, &cache, &with("own", own.clone())), want, "{own} {there}");
+        }
+    }
+
+    #[test]
+    fn a_claim_for_one_pod() {
+        let registered: Arc<dyn crate::framework::AnyPlugin> =
+            plugin(VolumeRestrictions).pre_filter().filter().into();
+        let conflict = "node(s) unavailable due to PersistentVolumeClaim with ReadWriteOncePod access mode already \
+                        in-use by another pod";
+        let everywhere = format!("a Unschedulable: {conflict}; b Unschedulable: {conflict}");
+        for (own, there, want) in [
+            (vec!["one"], vec!["one"], everywhere.as_str()),
+            (vec!["one"], vec!["many"], "fits"),
+            (vec!["many"], vec!["many"], "fits"),
+            (vec!["e!"], vec!["one"], "fits"),
+            (vec![], vec!["one"], "skipped"),
+            (
+                vec!["many", "gone"],
+                vec![],
+                "UnschedulableAndUnresolvable: persistentvolumeclaim \"gone\" not found",
+            ),
+        ] {
+            let cache = cluster([
+                node("a").build(),
+                node("b").build(),
+                claim("one", json!({"accessModes": ["ReadWriteOncePod"]})),
+                claim("many", json!({})),
+                on(pod_with("there", &there), "a"),
+            ]);
+            assert_eq!(verdicts(&*registered, &cache, &pod_with("own", &own)), want, "{own:?} {there:?}");
+        }
+    }
+
+    #[test]
+    fn other_pods_are_followed() {
+        let cache = cluster([
+            node("n").build(),
+            claim("one", json!({"accessModes": ["ReadWriteOncePod"]})),
+            on(pod_with("there", &["one"]), "n"),
+        ]);
+        let own = pod_with("own", &["one"]);
+        let mut classes = Classes::default();
+        let info = classes.of(&own).expect("a pod");
+        let attempt = Attempt { pod: &info, object: &own, cluster: &cache, now: Time::ZERO };
+        let mut cycle = VolumeRestrictions.pre_filter(&info);
+        VolumeRestrictions.check(&mut cycle, &attempt);
+        let without = NodeInfo::of(&node("n").build());
+        let other = NodePod { uid: Uid(1), info: info.clone() };
+        for (sign, fits) in [(-1, true), (1, false)] {
+            match sign {
+                1 => VolumeRestrictions.add_pod(&mut cycle, &attempt, &other, &without),
+                _ => VolumeRestrictions.remove_pod(&mut cycle, &attempt, &other, &without),
+            }
+            assert_eq!(VolumeRestrictions.filter(&cycle, &info, &without).fits(), fits);
+        }
+    }
+
+    #[test]
+    fn what_helps() {
+        let waiting = pod_with("p", &["a"]);
+        let disk = || with("p", json!({"awsElasticBlockStore": {"volumeID": "d"}}));
+        let elsewhere = |mut object: Object| {
+            object.meta.key.namespace = "other".into();
+            object
+        };
+        let added = ClusterEvent::new(EventResource::PersistentVolumeClaim, ActionType::ADD);
+        for (case, waiting, event, old, new, hint) in [
+            ("its claim", &waiting, added, None, Some(claim("a", json!({}))), Hint::Queue),
+            ("another's", &waiting, added, None, Some(claim("b", json!({}))), Hint::Skip),
+            ("elsewhere", &waiting, added, None, Some(elsewhere(claim("a", json!({})))), Hint::Skip),
+            ("its user", &waiting, Wake::PodDeleted, Some(pod_with("q", &["a"])), None, Hint::Queue),
+            ("none", &waiting, Wake::PodDeleted, Some(pod_with("q", &["b"])), None, Hint::Skip),
+            ("away", &waiting, Wake::PodDeleted, Some(elsewhere(pod_with("q", &["a"]))), None, Hint::Skip),
+            ("a disk", &disk(), Wake::PodDeleted, Some(disk()), None, Hint::Queue),
+            ("a node", &waiting, Wake::NodeAdded, None, Some(node("n").build()), Hint::Queue),
+        ] {
+            let answer = ask(&VolumeRestrictions, waiting, event, old.as_ref(), new.as_ref());
+            assert_eq!(answer, hint, "{case}");
+        }
+    }
+}

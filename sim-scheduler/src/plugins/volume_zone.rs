@@ -141,3 +141,86 @@ impl QueueingHint for VolumeZone {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::framework::{AnyPlugin, plugin};
+    use crate::testing::volumes::{claim, class, cluster, labelled, pod_with, verdicts, volume, wait};
+    use crate::testing::{ask, node};
+    use serde_json::json;
+    use std::sync::Arc;
+
+    const ZONE: &str = "topology.kubernetes.io/zone";
+    const BETA_ZONE: &str = "failure-domain.beta.kubernetes.io/zone";
+
+    #[test]
+    fn pods_follow_their_volumes() {
+        let registered: Arc<dyn AnyPlugin> = plugin(VolumeZone).pre_filter().filter().into();
+        let no = |nodes: &[&str]| {
+            let text = "UnschedulableAndUnresolvable: node(s) had no available volume zone";
+            nodes.iter().map(|node| format!("{node} {text}")).collect::<Vec<_>>().join("; ")
+        };
+        let refused = |text: &str| format!("UnschedulableAndUnresolvable: {text}");
+        let bound = |label: &str, value: &str| {
+            vec![claim("c", json!({"volumeName": "v"})), labelled(volume("v", json!({})), label, value)]
+        };
+        let unbound = |class: &str| vec![claim("c", json!({"storageClassName": class}))];
+        let nowhere = vec![claim("c", json!({"volumeName": "gone"}))];
+        for (objects, want) in [
+            (bound(ZONE, "z1"), no(&["b"])),
+            (bound(ZONE, "z1__z2"), "fits".to_owned()),
+            (bound(ZONE, "z1__"), "fits".to_owned()),
+            (bound(BETA_ZONE, "z2"), no(&["a"])),
+            (bound("topology.kubernetes.io/region", "r"), no(&["a", "b"])),
+            (bound("disk", "z1"), "fits".to_owned()),
+            (unbound("wait"), "fits".to_owned()),
+            (unbound("now"), refused("PersistentVolume had no name")),
+            (unbound("silent"), refused("VolumeBindingMode not set for StorageClass \"silent\"")),
+            (unbound("gone"), refused("storageclass.storage.k8s.io \"gone\" not found")),
+            (unbound(""), refused("PersistentVolumeClaim had no pv name and storageClass name")),
+            (nowhere, refused("persistentvolume \"gone\" not found")),
+            (vec![], refused("persistentvolumeclaim \"c\" not found")),
+        ] {
+            let mut silent = class("silent", "csi.x", "");
+            silent.body = sim_core::api::object::Body::Json(Arc::new(json!({"provisioner": "csi.x"})));
+            let there = [
+                node("a").label(ZONE, "z1").build(),
+                node("b").label(ZONE, "z2").build(),
+                // Of no zone at all.
+                node("c").build(),
+                wait(),
+                class("now", "csi.x", "Immediate"),
+                silent,
+            ];
+            let cache = cluster(there.into_iter().chain(objects.clone()));
+            assert_eq!(verdicts(&*registered, &cache, &pod_with("p", &["c"])), want, "{objects:?}");
+        }
+        let cache = cluster([node("a").build()]);
+        assert_eq!(verdicts(&*registered, &cache, &pod_with("p", &[])), "skipped");
+        assert_eq!(verdicts(&*registered, &cache, &pod_with("p", &["e!"])), "fits");
+    }
+
+    #[test]
+    fn what_helps() {
+        let event = |resource, action| ClusterEvent::new(resource, action);
+        let (classes, claims) = (EventResource::StorageClass, EventResource::PersistentVolumeClaim);
+        let volumes = EventResource::PersistentVolume;
+        let in_zone = |zone: &str| labelled(volume("v", json!({})), ZONE, zone);
+        let larger = |zone: &str| labelled(volume("v", json!({"capacity": {}})), ZONE, zone);
+        let waiting = pod_with("p", &["c", "e!"]);
+        for (case, event, old, new, hint) in [
+            ("waits", event(classes, ActionType::ADD), None, wait(), Hint::Queue),
+            ("does not", event(classes, ActionType::ADD), None, class("now", "x", "Immediate"), Hint::Skip),
+            ("its claim", event(claims, ActionType::ADD), None, claim("c", json!({})), Hint::Queue),
+            ("another", event(claims, ActionType::ADD), None, claim("d", json!({})), Hint::Skip),
+            ("ephemeral", event(claims, ActionType::ADD), None, claim("p-e", json!({})), Hint::Skip),
+            ("volume", event(volumes, ActionType::ADD), None, in_zone("a"), Hint::Queue),
+            ("moved", event(volumes, ActionType::UPDATE), Some(in_zone("a")), in_zone("b"), Hint::Queue),
+            ("order", event(volumes, ActionType::UPDATE), Some(in_zone("a__b")), in_zone("b__a"), Hint::Skip),
+            ("other", event(volumes, ActionType::UPDATE), Some(in_zone("a")), larger("a"), Hint::Skip),
+        ] {
+            assert_eq!(ask(&VolumeZone, &waiting, event, old.as_ref(), Some(&new)), hint, "{case}");
+        }
+    }
+}

@@ -16,6 +16,7 @@ use crate::testing::{node, pod};
 
 mod extenders;
 mod preemption;
+mod volumes;
 
 /// The scheduler with a hand-driven clock.
 struct World {

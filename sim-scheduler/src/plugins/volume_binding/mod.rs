@@ -7,6 +7,8 @@
 
 mod bind;
 mod find;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
