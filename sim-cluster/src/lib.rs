@@ -30,6 +30,7 @@ mod builder;
 mod cluster;
 mod error;
 mod event;
+mod explain;
 mod inspect;
 mod run;
 mod user;

@@ -52,6 +52,7 @@ pub mod affinity_terms;
 pub mod cache;
 pub mod config;
 pub mod cycle;
+pub mod explain;
 pub mod extender;
 mod float;
 pub mod framework;

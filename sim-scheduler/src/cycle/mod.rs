@@ -4,6 +4,7 @@
 //! keeps everything that was said. The fast one ([`fast`]) keeps answers per pod class and node and only asks about
 //! nodes that changed. Both find the same node; a property test holds them to it.
 
+mod asked;
 mod fast;
 mod plain;
 mod post_filter;
@@ -11,6 +12,7 @@ mod post_filter;
 use sim_core::engine::random::Stream;
 
 pub use crate::queue::Nominator;
+pub use asked::Asked;
 pub use fast::{FastCycles, FastOutcome};
 pub use plain::{
     Evaluation, PluginScores, evaluate, evaluate_with_extenders, filters_with_nominated_pods, run_filters,

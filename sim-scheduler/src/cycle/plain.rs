@@ -144,7 +144,7 @@ impl Search<'_> {
     }
 
     /// `RunPreFilterPlugins`. False if the pod was refused.
-    fn pre_filter(&self, state: &mut CycleState, out: &mut Evaluation) -> bool {
+    pub(super) fn pre_filter(&self, state: &mut CycleState, out: &mut Evaluation) -> bool {
         let mut with_nodes: BTreeSet<&'static str> = BTreeSet::new();
         let mut refused: Option<Status> = None;
         for &i in self.profile.at(Point::PreFilter) {
@@ -330,26 +330,39 @@ pub fn filters_with_nominated_pods(
     nominator: &Nominator,
     node: &NodeInfo,
 ) -> Option<Status> {
-    let own: Uid = attempt.object.meta.uid;
-    let promised = nominator.on(&node.name).iter();
-    let mut promised =
-        promised.filter(|p| p.uid != own && p.info.priority >= attempt.pod.priority).peekable();
-    if promised.peek().is_some() {
-        let mut crowded = node.clone();
-        let mut followed = None;
-        for pod in promised {
-            crowded.add_pod(pod.uid, pod.info.clone());
-            if profile.follows_pods() {
-                let state = followed.get_or_insert_with(|| state.clone());
-                state.add_pod(profile, attempt, pod, &crowded);
-            }
-        }
+    if let Some((crowded, followed)) = with_nominated_pods(profile, state, attempt, nominator, node) {
         let status = run_filters(profile, followed.as_ref().unwrap_or(state), attempt, &crowded);
         if status.is_some() {
             return status;
         }
     }
     run_filters(profile, state, attempt, node)
+}
+
+/// The node with the pods of the same or higher priority that were promised it, and the state to match if it is another
+/// (`addGeneralNominatedPods`). `None` without such pods.
+pub(super) fn with_nominated_pods(
+    profile: &Profile,
+    state: &CycleState,
+    attempt: &Attempt<'_>,
+    nominator: &Nominator,
+    node: &NodeInfo,
+) -> Option<(NodeInfo, Option<CycleState>)> {
+    let own: Uid = attempt.object.meta.uid;
+    let promised = nominator.on(&node.name).iter();
+    let mut promised =
+        promised.filter(|p| p.uid != own && p.info.priority >= attempt.pod.priority).peekable();
+    promised.peek()?;
+    let mut crowded = node.clone();
+    let mut followed = None;
+    for pod in promised {
+        crowded.add_pod(pod.uid, pod.info.clone());
+        if profile.follows_pods() {
+            let state = followed.get_or_insert_with(|| state.clone());
+            state.add_pod(profile, attempt, pod, &crowded);
+        }
+    }
+    Some((crowded, followed))
 }
 
 /// What the first plugin says that does not let the pod pass; `None` if it passes (`RunFilterPlugins`).

@@ -133,7 +133,8 @@ impl Scheduler {
     fn find(&mut self, now: Time, pod: &QueuedPod, calls: &mut ExtenderCalls) -> Found {
         let profile = &self.profiles[pod.profile];
         let attempt = Attempt { pod: &pod.info, object: &pod.object, cluster: &self.cache, now };
-        if self.engine == Engine::Fast && !self.extenders.have_a_say(profile, &pod.info.spec) {
+        let explained = self.explanations.who.includes(&pod.object.meta.key);
+        if self.engine == Engine::Fast && !explained && !self.extenders.have_a_say(profile, &pod.info.spec) {
             let (key, search) = ((pod.profile, profile), (self.sampling, self.start));
             match self.fast.choose(key, &attempt, self.queue.nominator(), search, &mut self.tie_break) {
                 FastOutcome::Chosen { slot, score, feasible, evaluated, next_start } => {
@@ -156,14 +157,19 @@ impl Scheduler {
             evaluate_with_extenders(profile, attempt, self.queue.nominator(), from, &self.extenders);
         self.start = found.next_start;
         *calls = found.extender_calls;
+        let chosen = match &found.error {
+            None if !found.best.is_empty() => self.tie_break.choose(&self.cache, &found.best),
+            _ => None,
+        };
+        if explained {
+            let outcome = (&found, chosen);
+            self.explanations.found(pod, profile, attempt, self.queue.nominator(), outcome);
+        }
         if let Some(error) = found.error {
             return Found::Error(error);
         }
         let (score, feasible, evaluated) = (found.score(), found.feasible.len(), found.evaluated());
-        if found.best.is_empty() {
-            return Found::Nothing(Box::new(found.diagnosis), Some((state, None)));
-        }
-        match self.tie_break.choose(&self.cache, &found.best) {
+        match chosen {
             Some(slot) => Found::Node { slot, score, feasible, evaluated, state: Some(state) },
             None => Found::Nothing(Box::new(found.diagnosis), Some((state, None))),
         }
@@ -196,9 +202,12 @@ impl Scheduler {
             random,
             memory: memory.as_ref(),
             extenders: Some(&self.extenders),
-            explain: false,
+            explain: self.explanations.who.includes(&pod.object.meta.key),
         };
         let outcome = run_post_filters(&handle, diagnosis, effects)?;
+        if let (true, Some(preemption)) = (handle.explain, &outcome.preemption) {
+            self.explanations.preempts(pod, &self.cache, preemption);
+        }
         if let Some(memory) = memory {
             self.fast.remember(pod.profile, pod.info.class, memory.into_inner());
         }
@@ -249,6 +258,9 @@ impl Scheduler {
         ctx.event(&pod.object, EventType::Warning, "FailedScheduling", &note(&message));
         let reason = if rejected { "Unschedulable" } else { "SchedulerError" };
         self.patch_status(ctx, &pod, reason, &message, nominated.as_deref());
+        if self.explanations.who.includes(&pod.object.meta.key) {
+            self.explanations.failed(&pod, &self.profiles[pod.profile], ctx.now(), &message);
+        }
         let last = LastAttempt::new(ctx.now(), pod.attempts, message, diagnosis.as_deref());
         self.last_attempts.insert(pod.object.meta.uid, last);
         if let Some(diagnosis) = diagnosis {

@@ -7,6 +7,7 @@ use sim_core::time::Time;
 use smol_str::SmolStr;
 
 use super::Scheduler;
+use crate::explain::Explanations;
 use crate::framework::{Code, Diagnosis};
 
 /// What a plugin said, and about how many nodes.
@@ -55,8 +56,18 @@ impl LastAttempt {
 }
 
 impl Scheduler {
+    /// What is kept of attempts of pods that are explained.
+    pub fn explanations(&self) -> &Explanations {
+        &self.explanations
+    }
+
+    /// The same, to say which pods are to be explained. That changes no decision.
+    pub fn explanations_mut(&mut self) -> &mut Explanations {
+        &mut self.explanations
+    }
+
     /// The last failed attempt of a pending pod; `None` if it was not tried yet, or is not pending.
-    pub fn explain(&self, pod: &Key) -> Option<&LastAttempt> {
+    pub fn last_attempt(&self, pod: &Key) -> Option<&LastAttempt> {
         self.last_attempts.get(self.pending.get(pod)?)
     }
 

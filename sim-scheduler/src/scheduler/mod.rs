@@ -43,6 +43,7 @@ use sim_core::time::{Span, Time};
 use crate::cache::Cache;
 use crate::config::SchedulerConfig;
 use crate::cycle::{FastCycles, Sampling, TieBreak};
+use crate::explain::Explanations;
 use crate::extender::{Extender, ExtenderSettings, Extenders};
 use crate::framework::{Profile, ProfileError, Registry, Waiting};
 use crate::pod::Classes;
@@ -138,6 +139,7 @@ pub struct Scheduler {
     pub ties: Ties,
     /// Its number among several schedulers of one cluster: each draws from streams of its own.
     pub number: u32,
+    explanations: Explanations,
     cache: Cache,
     classes: Classes,
     queue: Queue,
@@ -184,6 +186,7 @@ impl Scheduler {
             engine: Engine::default(),
             ties: Ties::default(),
             number: 0,
+            explanations: Explanations::default(),
             cache: Cache::default(),
             classes: Classes::default(),
             queue: Queue::new(initial, max),

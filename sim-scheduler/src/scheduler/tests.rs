@@ -14,6 +14,7 @@ use crate::framework::{
 use crate::pod::PodInfo;
 use crate::testing::{node, pod};
 
+mod explain;
 mod extenders;
 mod preemption;
 mod volumes;
@@ -131,7 +132,7 @@ fn a_pod_that_fits_nowhere_says_why_and_wakes_when_a_node_joins() {
                 available: 1 Preemption is not helpful for scheduling.";
     assert_eq!(world.patches(), [("Unschedulable".to_owned(), text.to_owned())]);
     assert_eq!(world.scheduler.why_pending(&web.meta.key).as_deref(), Some(text));
-    let verdicts = &world.scheduler.explain(&web.meta.key).expect("an attempt").verdicts;
+    let verdicts = &world.scheduler.last_attempt(&web.meta.key).expect("an attempt").verdicts;
     assert_eq!((verdicts[0].plugin.as_str(), verdicts[0].nodes), ("NodeResourcesFit", 1));
     world.add(&node("big").cpu("8").build());
     world.run_until(Time::ZERO + secs(31));
@@ -148,7 +149,7 @@ fn without_nodes_pods_are_tried_again_after_a_back_off() {
     world.run_until(Time::ZERO + millis(4_500));
     let text = "no nodes available to schedule pods";
     assert_eq!(world.scheduler.why_pending(&web.meta.key).as_deref(), Some(text));
-    assert_eq!(world.scheduler.explain(&web.meta.key).map(|last| last.attempt), Some(2));
+    assert_eq!(world.scheduler.last_attempt(&web.meta.key).map(|last| last.attempt), Some(2));
     world.add(&node("n").build());
     world.run_until(Time::ZERO + secs(10));
     assert_eq!(world.bindings().len(), 1);
@@ -264,7 +265,7 @@ fn permit_plugins_make_pods_wait_let_them_go_and_lose_patience() {
     let lonely = pod("lonely").build();
     world.add(&lonely);
     world.run_until(Time::ZERO + millis(16_500));
-    let last = world.scheduler.explain(&lonely.meta.key).expect("an attempt");
+    let last = world.scheduler.last_attempt(&lonely.meta.key).expect("an attempt");
     assert_eq!(
         last.message,
         "0/1 nodes are available: 1 rejected due to timeout after waiting 10s at plugin Pair."
