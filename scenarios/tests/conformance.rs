@@ -8,6 +8,7 @@ use scenarios::conformance::{Options, SchedulerOptions, Tally, run};
 /// Files of the outside folder that pass as a whole.
 const OUTSIDE: &[&str] = &[
     "controllers/intstr.json",
+    "dra/bench.json",
     "dra/catalog.json",
     "dra/cel.json",
     "dra/quirks.json",

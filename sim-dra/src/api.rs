@@ -162,7 +162,7 @@ pub struct Device {
 }
 
 /// A value of one of four types; none for a type this version does not know.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(default)]
 pub struct DeviceAttribute {
     /// A number.

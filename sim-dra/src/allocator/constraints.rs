@@ -23,6 +23,9 @@ enum Kind<'a> {
     Distinct(Vec<(SmolStr, usize)>),
 }
 
+/// See [`Constraint::state`].
+pub(crate) type ConstraintState<'a> = (Option<&'a DeviceAttribute>, bool, Vec<(SmolStr, usize)>);
+
 /// A device that is about to be added.
 #[derive(Clone, Copy)]
 pub(crate) struct Added<'a, 'n> {
@@ -79,6 +82,26 @@ impl<'a> Constraint<'a> {
         };
         self.count += i64::from(holds);
         holds
+    }
+
+    /// Whether a device could be added; true also where only adding would tell.
+    pub(crate) fn may_add(&self, added: Added<'a, '_>) -> bool {
+        if !self.concerns(added.request, added.alternative) {
+            return true;
+        }
+        let Some(attribute) = lookup(added.device, added.driver, self.attribute) else { return false };
+        match &self.kind {
+            Kind::Match(Some(value)) if self.count > 0 => equal(attribute, value),
+            _ => true,
+        }
+    }
+
+    /// What later devices depend on: the value that all must have, or the last devices.
+    pub(crate) fn state(&self) -> ConstraintState<'a> {
+        match &self.kind {
+            Kind::Match(value) => (value.filter(|_| self.count > 0), self.count > 0, Vec::new()),
+            Kind::Distinct(last) => (None, self.count > 0, last.clone()),
+        }
     }
 
     /// Takes a device back that was added.

@@ -1,11 +1,12 @@
 //! The structured allocator (`structured/internal/experimental/allocator_experimental.go`): devices for all claims of a pod on one
-//! node, or nothing. It tries devices in order, depth first, and the first solution wins.
+//! node, or nothing. It tries devices in order, depth first, and the first solution wins; what is known to fail is skipped (`prune`).
 
 pub(crate) mod capacity;
 mod constraints;
 mod counters;
 mod outcome;
 mod pools;
+mod prune;
 mod requests;
 mod search;
 mod validate;
@@ -107,6 +108,7 @@ pub struct Allocator {
     allocated: Arc<AllocatedState>,
     inventory: Arc<Inventory>,
     wishes: Arc<Wishes>,
+    prune: bool,
 }
 
 /// What came out, and how much was tried.
@@ -114,7 +116,7 @@ pub struct Allocator {
 pub struct Allocation {
     /// One result per claim, or `None` if the node cannot have them all.
     pub results: Option<Vec<AllocationResult>>,
-    /// Steps of the search (upstream's `NumAllocateOneInvocations`).
+    /// Steps of the search; without pruning, upstream's `NumAllocateOneInvocations`.
     pub steps: u64,
 }
 
@@ -129,7 +131,12 @@ impl Allocator {
         claims: &[Arc<ResourceClaim>],
     ) -> Allocator {
         let wishes = Arc::new(Wishes::new(claims, classes, selectors));
-        Allocator { features, allocated, inventory, wishes }
+        Allocator { features, allocated, inventory, wishes, prune: true }
+    }
+
+    /// The same without skipping what is known to fail: the oracle of the search, exponential as upstream's.
+    pub fn plain(self) -> Allocator {
+        Allocator { prune: false, ..self }
     }
 
     /// Finds devices on a node. Shares of devices get the names `share-0`, `share-1`, …, to be replaced by unique ones.
@@ -148,7 +155,7 @@ impl Allocator {
         let pools = pools::gather(&self.inventory, node, self.features).map_err(Error::new)?;
         let mut search = search::Search::new(self, node, &pools);
         validate::validate(&mut search)?;
-        let found = search.run()?;
+        let found = search.run(self.prune)?;
         let steps = search.steps();
         let results = if found { Some(outcome::results(&search)?) } else { None };
         Ok(Allocation { results, steps })

@@ -10,12 +10,14 @@
 
 use std::sync::Arc;
 
+use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 
 use super::capacity::{self, Consumed};
 use super::constraints::{Added, Constraint};
 use super::counters::Counters;
 use super::pools::Pool;
+use super::prune::State;
 use super::requests::{Request, Wishes};
 use super::{Allocator, DeviceId, Error};
 use crate::api::{Device, MAX_RESULTS};
@@ -31,9 +33,16 @@ pub(crate) struct Candidate<'a> {
     /// Allocated before this call.
     taken: bool,
     /// The claims of this call that have it.
-    claims: SmallVec<[usize; 1]>,
+    pub(crate) claims: SmallVec<[usize; 1]>,
     /// What shares of this call take.
     allocating: Option<Consumed>,
+}
+
+impl Candidate<'_> {
+    /// In use by nobody.
+    pub(crate) fn free(&self) -> bool {
+        !self.taken && self.claims.is_empty()
+    }
 }
 
 /// What is known of a request.
@@ -83,11 +92,11 @@ enum Step {
 }
 
 /// What to do when a branch comes back.
-enum Frame {
+enum Frame<'a> {
     Claim,
     Alternatives { position: Position, all_too_many: bool },
     All { position: Position, candidate: usize },
-    Exact { position: Position, cursor: usize, candidate: Option<usize> },
+    Exact { position: Position, cursor: usize, candidate: usize, state: Option<State<'a>> },
 }
 
 /// One call of the allocator.
@@ -104,6 +113,10 @@ pub(crate) struct Search<'a> {
     allocator: &'a Allocator,
     counters: Vec<Option<Counters>>,
     steps: u64,
+    /// Skip what is known to fail.
+    prune: bool,
+    /// States that failed.
+    pub(crate) failed: FxHashSet<State<'a>>,
 }
 
 impl<'a> Search<'a> {
@@ -140,6 +153,8 @@ impl<'a> Search<'a> {
             allocator,
             counters: (0..slice_number).map(|_| None).collect(),
             steps: 0,
+            prune: false,
+            failed: FxHashSet::default(),
         }
     }
 
@@ -168,7 +183,8 @@ impl<'a> Search<'a> {
     ///
     /// # Errors
     /// See [`Allocator::allocate`].
-    pub(crate) fn run(&mut self) -> Result<bool, Error> {
+    pub(crate) fn run(&mut self, prune: bool) -> Result<bool, Error> {
+        self.prune = prune && self.leaves_no_trace();
         let start = Position { claim: 0, request: 0, alternative: 0, device: 0, within: false };
         let mut stack = Vec::new();
         let mut step = Step::Enter(start);
@@ -190,7 +206,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn enter(&mut self, position: Position, stack: &mut Vec<Frame>) -> Step {
+    fn enter(&mut self, position: Position, stack: &mut Vec<Frame<'a>>) -> Step {
         self.steps += 1;
         let Some(claim) = self.wishes.claims.get(position.claim) else { return Step::Return(Ok(true)) };
         let Some(&(first, alternatives)) = claim.requests.get(position.request) else {
@@ -230,7 +246,26 @@ impl<'a> Search<'a> {
             return Step::Return(Err(Stop::TooMany));
         }
         if !all {
-            return self.choose(position, 0, stack);
+            let mut state = None;
+            if self.prune {
+                let place = (
+                    position.claim,
+                    position.request,
+                    position.alternative,
+                    position.device,
+                    position.within,
+                );
+                state = self.state(place);
+                let known = state.as_ref().is_some_and(|state| self.failed.contains(state));
+                let left = wanted.count - position.device;
+                if known
+                    || self.hopeless(position.claim, entry, left)
+                    || self.hopeless_together(position.claim, position.request, left)
+                {
+                    return Step::Return(Ok(false));
+                }
+            }
+            return self.choose(position, 0, state, stack);
         }
         let Some(&candidate) = usize::try_from(position.device).ok().and_then(|index| wanted.all.get(index))
         else {
@@ -247,7 +282,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    fn resume(&mut self, frame: Frame, outcome: Outcome, stack: &mut Vec<Frame>) -> Step {
+    fn resume(&mut self, frame: Frame<'a>, outcome: Outcome, stack: &mut Vec<Frame<'a>>) -> Step {
         match frame {
             // Another solution of an earlier claim may leave room, so this is no more than a failure.
             Frame::Claim => Step::Return(match outcome {
@@ -278,23 +313,27 @@ impl<'a> Search<'a> {
                 }
                 Step::Return(outcome)
             }
-            Frame::Exact { position, cursor, candidate } => {
+            Frame::Exact { position, cursor, candidate, state } => {
                 if matches!(outcome, Ok(true)) {
                     return Step::Return(outcome);
                 }
-                if let Some(candidate) = candidate {
-                    self.take_back(position.claim, candidate);
-                }
+                self.take_back(position.claim, candidate);
                 match outcome {
                     Err(stop) => Step::Return(Err(stop)),
-                    Ok(_) => self.choose(position, cursor, stack),
+                    Ok(_) => self.choose(position, cursor, state, stack),
                 }
             }
         }
     }
 
     /// The next device from a number on that can be had, and on to the one after it.
-    fn choose(&mut self, position: Position, from: usize, stack: &mut Vec<Frame>) -> Step {
+    fn choose(
+        &mut self,
+        position: Position,
+        from: usize,
+        state: Option<State<'a>>,
+        stack: &mut Vec<Frame<'a>>,
+    ) -> Step {
         let (first, _) = self.wishes.claims[position.claim].requests[position.request];
         let entry = first + position.alternative;
         for candidate in from..self.candidates.len() {
@@ -302,11 +341,12 @@ impl<'a> Search<'a> {
                 Err(error) => return Step::Return(Err(Stop::Error(error))),
                 Ok(false) => {}
                 Ok(true) => {
-                    stack.push(Frame::Exact { position, cursor: candidate + 1, candidate: Some(candidate) });
+                    stack.push(Frame::Exact { position, cursor: candidate + 1, candidate, state });
                     return Step::Enter(Position { device: position.device + 1, ..position });
                 }
             }
         }
+        self.failed.extend(state);
         Step::Return(Ok(false))
     }
 
@@ -326,7 +366,7 @@ impl<'a> Search<'a> {
     }
 
     /// In use by somebody who keeps this request away.
-    fn refused(&self, claim: usize, request: &Request, candidate: usize) -> bool {
+    pub(crate) fn refused(&self, claim: usize, request: &Request, candidate: usize) -> bool {
         let candidate = &self.candidates[candidate];
         if self.wishes.admin(request) {
             candidate.claims.contains(&claim)
@@ -351,11 +391,23 @@ impl<'a> Search<'a> {
         )
     }
 
+    /// Whether class, request and node allow a device, if that was looked at.
+    pub(crate) fn known_selectable(&self, entry: usize, candidate: usize) -> Option<bool> {
+        if self.waits_in_vain(candidate) {
+            return Some(false);
+        }
+        self.wanted[entry].cache.get(candidate).copied().flatten()
+    }
+
+    /// Has binding conditions, which nobody would wait for.
+    fn waits_in_vain(&self, candidate: usize) -> bool {
+        let waits = self.device(candidate).binding_conditions.as_ref().is_some_and(|c| !c.is_empty());
+        waits && !(self.features.device_binding && self.features.device_status)
+    }
+
     /// Whether class, request and node allow a device. `key` is the entry whose cache is used.
     pub(crate) fn selectable(&mut self, key: usize, entry: usize, candidate: usize) -> Result<bool, Error> {
-        let device = self.device(candidate);
-        let waits = device.binding_conditions.as_ref().is_some_and(|conditions| !conditions.is_empty());
-        if waits && !(self.features.device_binding && self.features.device_status) {
+        if self.waits_in_vain(candidate) {
             return Ok(false);
         }
         let cache = &mut self.wanted[key].cache;

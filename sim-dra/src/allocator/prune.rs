@@ -1,0 +1,166 @@
+//! What need not be tried, because it is known to fail without error and without trace.
+//!
+//! Upstream tries all orders of devices, so that ten devices wanted of nine take seconds. Three things are skipped here:
+//!
+//! - a request that wants more devices than are left for it, once it is known of all of them whether they are selectable: what
+//!   upstream would still try never gets past this request, and evaluates nothing new;
+//! - the same for all requests that are left together, if each of them wants a certain number and nothing else;
+//! - a state that failed before: same place in the search, same devices in use, same values to match. Upstream would do again what
+//!   it did, with nothing left to evaluate.
+//!
+//! All hold only if failed attempts leave nothing behind. Where upstream's bugs leave something (counters that stay taken, marks of
+//! devices whose capacity did not suffice), and where a pool is invalid, which is an error as soon as the search gets there,
+//! nothing is skipped. `tests/pruning.rs` compares with the search that skips nothing.
+
+use super::constraints::{Added, ConstraintState};
+use super::search::Search;
+use crate::api::MAX_RESULTS;
+
+/// Steps before failed states are kept: most searches end sooner.
+const PATIENCE: u64 = 48;
+
+/// Most states that are kept.
+const MAX_STATES: usize = 1 << 20;
+
+/// Everything that what follows depends on.
+#[derive(PartialEq, Eq, Hash)]
+pub(crate) struct State<'a> {
+    /// Claim, request, alternative and device, and whether an alternative was chosen already.
+    place: (usize, usize, usize, i64, bool),
+    /// Devices of the claim so far.
+    results: usize,
+    /// Devices in use by any claim of the pod, and by this one.
+    in_use: Vec<u64>,
+    constraints: Vec<ConstraintState<'a>>,
+}
+
+impl<'a> Search<'a> {
+    /// Whether failed attempts leave nothing behind.
+    pub(crate) fn leaves_no_trace(&self) -> bool {
+        if self.pools.iter().any(|pool| pool.invalid.is_some()) {
+            return false;
+        }
+        let all = || self.wishes.entries.iter().any(|entry| self.wishes.all(entry));
+        let shared = || {
+            self.candidates.iter().any(|c| c.slice.device(c.index).allow_multiple_allocations == Some(true))
+        };
+        if self.features.consumable_capacity && (all() || shared()) {
+            return false;
+        }
+        let mut devices = self.candidates.iter().map(|c| c.slice.device(c.index));
+        let counted = devices.any(|device| !device.consumes_counters.is_empty());
+        if !counted || !self.features.partitionable_devices {
+            return true;
+        }
+        let constrained =
+            self.wishes.claims.iter().any(|claim| !claim.body.spec.devices.constraints.is_empty());
+        let mut devices = self.candidates.iter().map(|c| c.slice.device(c.index));
+        let tainted = devices.any(|device| !device.consumes_counters.is_empty() && !device.taints.is_empty());
+        !(constrained || self.features.device_taints && tainted)
+    }
+
+    /// Whether a request wants more devices than there are for it.
+    pub(crate) fn hopeless(&self, claim: usize, entry: usize, wanted: i64) -> bool {
+        let request = &self.wishes.entries[entry];
+        let (name, alternative) = (&self.wishes.parent(request).name, self.wishes.alternative(request));
+        let mut available = 0;
+        for candidate in 0..self.candidates.len() {
+            if self.refused(claim, request, candidate) {
+                continue;
+            }
+            match self.known_selectable(entry, candidate) {
+                None => return false,
+                Some(false) => continue,
+                Some(true) => {}
+            }
+            let added = Added {
+                request: name,
+                alternative,
+                driver: self.pools[self.candidates[candidate].pool].driver,
+                device: self.device(candidate),
+                number: candidate,
+            };
+            if self.constraints[claim].iter().all(|constraint| constraint.may_add(added)) {
+                available += 1;
+                if available >= wanted {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Whether all requests that are left want more devices than there are for any of them, at a place in the search.
+    pub(crate) fn hopeless_together(&self, claim: usize, request: usize, wanted: i64) -> bool {
+        if self.steps() < PATIENCE {
+            return false;
+        }
+        let Some((rest, of_claim, total)) = self.rest(claim, request, wanted) else { return false };
+        // Too many devices for one claim end the search of that claim otherwise.
+        if self.results[claim].len() as i64 + of_claim > MAX_RESULTS as i64 {
+            return false;
+        }
+        let mut available = 0;
+        for candidate in 0..self.candidates.len() {
+            if !self.candidates[candidate].free() {
+                continue;
+            }
+            let mut some = false;
+            for entry in &rest {
+                match self.known_selectable(*entry, candidate) {
+                    None => return false,
+                    Some(selectable) => some |= selectable,
+                }
+            }
+            available += i64::from(some);
+            if available >= total {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The entries of a request and all after it, how many devices the claim still wants, and how many all claims; `None` if
+    /// one of them is more than a number of devices.
+    fn rest(&self, claim: usize, request: usize, wanted: i64) -> Option<(Vec<usize>, i64, i64)> {
+        let (mut rest, mut of_claim, mut total) = (Vec::new(), 0, 0_i64);
+        for (number, later) in self.wishes.claims.iter().enumerate().skip(claim) {
+            let from = if number == claim { request } else { 0 };
+            for (index, &(first, _)) in later.requests.iter().enumerate().skip(from) {
+                let entry = &self.wishes.entries[first];
+                if entry.is_alternative() || self.wishes.all(entry) || self.wishes.admin(entry) {
+                    return None;
+                }
+                let current = (number, index) == (claim, request);
+                let count = if current { wanted } else { self.wanted[first].count.max(0) };
+                total = total.saturating_add(count);
+                if number == claim {
+                    of_claim = total;
+                }
+                rest.push(first);
+            }
+        }
+        Some((rest, of_claim, total))
+    }
+
+    /// The state at a place, if it is time to keep states.
+    pub(crate) fn state(&self, place: (usize, usize, usize, i64, bool)) -> Option<State<'a>> {
+        if self.steps() < PATIENCE || self.failed.len() >= MAX_STATES {
+            return None;
+        }
+        let claim = place.0;
+        let words = self.candidates.len().div_ceil(64);
+        let mut in_use = vec![0; 2 * words];
+        for (number, candidate) in self.candidates.iter().enumerate() {
+            let bit = 1 << (number % 64);
+            if !candidate.claims.is_empty() {
+                in_use[number / 64] |= bit;
+            }
+            if candidate.claims.contains(&claim) {
+                in_use[words + number / 64] |= bit;
+            }
+        }
+        let constraints = self.constraints[claim].iter().map(|constraint| constraint.state()).collect();
+        Some(State { place, results: self.results[claim].len(), in_use, constraints })
+    }
+}
