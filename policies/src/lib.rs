@@ -12,4 +12,12 @@
 //! assert_eq!(scheduler.profiles().len(), 1);
 //! ```
 
+pub mod coscheduling;
 pub mod headroom;
+
+pub use coscheduling::Coscheduling;
+
+/// Makes the plugins of this crate that have arguments of their own known to configurations.
+pub fn register(registry: &mut sim_scheduler::framework::Registry) {
+    Coscheduling::register(registry);
+}

@@ -46,6 +46,9 @@ macro_rules! library {
             let mut found: Vec<String> = Vec::new();
             for entry in fs::read_dir(folder).unwrap() {
                 let path = entry.unwrap().path();
+                if path.extension().is_none_or(|extension| extension != "yaml") {
+                    continue;
+                }
                 let text = fs::read_to_string(&path).unwrap();
                 assert!(text.starts_with("# "), "{} has no story", path.display());
                 found.push(path.file_stem().unwrap().to_string_lossy().into_owned());
@@ -61,6 +64,7 @@ library! {
     cordon: "cordon",
     crash_loop: "crash-loop",
     daemonset: "daemonset",
+    gangs: "gangs",
     gated_pods: "gated-pods",
     job_with_sidecar: "job-with-sidecar",
     late_node: "late-node",

@@ -15,6 +15,7 @@ use sim_core::api::object::Object;
 use sim_core::engine::timing::Timing;
 use sim_core::load::{LoadError, LoadErrors, Notice, Place, Source, Strictness};
 use sim_core::time::{Epoch, Span, Time, mins};
+use sim_scheduler::framework::Registry;
 
 use crate::expect::Expectation;
 use crate::format::{DeleteStep, PatchStep, Preset, ScaleStep, Scenario};
@@ -204,4 +205,11 @@ pub(crate) fn read_source(path: &Path, max_input: usize) -> Result<Source, LoadE
     }
     let bytes = std::fs::read(path).map_err(failed)?;
     Ok(Source::new(shown, bytes))
+}
+
+/// The plugins that the scheduler configuration of a scenario can name: those in-tree, and those of `policies`.
+pub(crate) fn registry() -> Registry {
+    let mut registry = Registry::in_tree();
+    policies::register(&mut registry);
+    registry
 }

@@ -13,9 +13,8 @@ use sim_core::load::{
 use sim_core::time::{Epoch, Span, Time};
 use sim_scheduler::Scheduler;
 use sim_scheduler::config::{ConfigError, SchedulerConfig};
-use sim_scheduler::framework::Registry;
 
-use super::{AFTER_LAST, Do, Placed, Plan, Settings, Trace, nodes, read_source};
+use super::{AFTER_LAST, Do, Placed, Plan, Settings, Trace, nodes, read_source, registry};
 use crate::expect::Expectation;
 use crate::format::{Action, BehaviorSpec, Manifest, NodePool, Scenario, Step, TraceSpec, behaviors};
 
@@ -340,7 +339,7 @@ impl<'a> Planner<'a> {
     fn scheduler_config(&self, path: &Path) -> Result<SchedulerConfig, LoadErrors> {
         let source = read_source(path, self.settings.max_input)?;
         let config = SchedulerConfig::read(&source).map_err(ConfigError::into_places)?;
-        match Scheduler::from_config(&config, &Registry::in_tree()) {
+        match Scheduler::from_config(&config, &registry()) {
             Ok(_) => Ok(config),
             Err(error) => Err(LoadError::new(format!("{}: {error}", source.name())).into()),
         }

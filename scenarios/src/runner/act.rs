@@ -13,7 +13,7 @@ use sim_core::api::request::{DeleteOptions, Propagation, Request};
 use sim_core::engine::log::{Keep, Record};
 use sim_core::load::{LoadError, LoadErrors};
 
-use sim_scheduler::framework::Registry;
+use crate::plan::registry;
 use sim_scheduler::scheduler::Scheduler;
 
 use crate::format::{Cascade, DeleteStep, PatchStep, PatchType};
@@ -28,7 +28,7 @@ use super::unmodelled;
 pub(super) fn cluster_of(plan: &Plan) -> Result<Cluster, LoadErrors> {
     let mut builder = Cluster::builder();
     if let Some(config) = &plan.scheduler_config {
-        let scheduler = Scheduler::from_config(config, &Registry::in_tree());
+        let scheduler = Scheduler::from_config(config, &registry());
         builder = builder.scheduler(scheduler.map_err(|e| LoadError::new(e.to_string()))?);
     }
     let mut cluster = builder

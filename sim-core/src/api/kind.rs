@@ -108,6 +108,7 @@ builtins! {
     VALIDATING_ADMISSION_POLICY_BINDING = 53: "admissionregistration.k8s.io" "v1" "ValidatingAdmissionPolicyBinding" "validatingadmissionpolicybindings" false;
     API_SERVICE = 54: "apiregistration.k8s.io" "v1" "APIService" "apiservices" false;
     CERTIFICATE_SIGNING_REQUEST = 55: "certificates.k8s.io" "v1" "CertificateSigningRequest" "certificatesigningrequests" false;
+    POD_GROUP = 56: "scheduling.x-k8s.io" "v1alpha1" "PodGroup" "podgroups" true;
 }
 
 /// The kinds of one run: the built-in table, and what was registered on top.

@@ -6,6 +6,7 @@
 
 mod claims;
 mod columns;
+mod groups;
 mod images;
 mod objects;
 mod topology;
@@ -23,6 +24,8 @@ use crate::node::NodeInfo;
 use crate::pod::PodInfo;
 use claims::ClaimUsers;
 pub use columns::NodeColumns;
+pub use groups::Group;
+use groups::Groups;
 use images::Images;
 pub use objects::Objects;
 use topology::Topologies;
@@ -75,6 +78,7 @@ pub struct Cache {
     columns: NodeColumns,
     objects: Objects,
     claim_users: ClaimUsers,
+    groups: Groups,
     topologies: Topologies,
     /// Nodes with pods that have inter-pod affinity of any sort, with their number.
     with_affinity: BTreeMap<Slot, u32>,
@@ -155,6 +159,28 @@ impl Cache {
 
     fn listed<'a>(&'a self, slots: impl Iterator<Item = &'a Slot>) -> impl Iterator<Item = &'a NodeInfo> {
         slots.map(|slot| &self.entries[*slot as usize]).filter(|entry| entry.listed).map(|entry| &entry.info)
+    }
+
+    /// Pods of a namespace with one value of a label. Known for keys that some plugin names in
+    /// [`Plugin::GROUPS_BY`](crate::framework::Plugin::GROUPS_BY); `None` if there is no such pod.
+    pub fn group(&self, key: &str, namespace: &SmolStr, value: &str) -> Option<&Group> {
+        self.groups.get(key, namespace, value)
+    }
+
+    /// Groups pods by a label from now on. To be called before there are any.
+    pub fn group_by(&mut self, key: &'static str) {
+        self.groups.watch(key);
+    }
+
+    /// A pod came to be, changed, ended or went: what it was like before and is now, while it had not ended.
+    pub fn pod_seen(&mut self, old: Option<&Object>, new: Option<&Object>) {
+        for (object, exists) in [(old, false), (new, true)] {
+            let Some(Object { meta, .. }) = object else { continue };
+            self.groups.change(&meta.key.namespace, &meta.labels, |group| match exists {
+                true => drop(group.members.insert(meta.uid)),
+                false => drop(group.members.remove(&meta.uid)),
+            });
+        }
     }
 
     /// Slot of a node that cycles see.
@@ -266,6 +292,7 @@ impl Cache {
         self.claim_users.add(slot, &info);
         self.moves.push(PodMove { slot, info: info.clone(), arrived: true });
         self.count_affinity(slot, &info, 1);
+        self.groups.change(&info.namespace, &info.labels, |group| group.placed += 1);
         self.pods.insert(uid, PodState { slot, info, object, assumed, deleted: false });
         self.touch(slot);
     }
@@ -276,6 +303,9 @@ impl Cache {
         self.claim_users.remove(state.slot, &state.info);
         self.moves.push(PodMove { slot: state.slot, info: state.info.clone(), arrived: false });
         self.count_affinity(state.slot, &state.info, -1);
+        self.groups.change(&state.info.namespace, &state.info.labels, |group| {
+            group.placed = group.placed.saturating_sub(1);
+        });
         self.touch(state.slot);
         Some(state)
     }

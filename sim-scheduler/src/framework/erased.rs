@@ -95,7 +95,8 @@ pub trait AnyPlugin: Send + Sync {
     fn points(&self) -> &BTreeSet<Point>;
     fn normalization(&self) -> Normalize;
     fn state(&self, pod: &PodInfo) -> State;
-    fn queue_key(&self, pod: &QueuedPod) -> SortKey;
+    fn groups_by(&self) -> &'static [&'static str];
+    fn queue_key(&self, pod: &QueuedPod, objects: &Objects) -> SortKey;
     /// The events that may help pods it refused.
     fn events(&self) -> Vec<ClusterEvent>;
     /// True if it says of each event whether it helps; otherwise they all do.
@@ -159,7 +160,7 @@ pub struct Registration<P: Plugin> {
     plugin: Arc<P>,
     columns: Option<Box<dyn AnyColumns>>,
     points: BTreeSet<Point>,
-    queue_key: Option<fn(&P, &QueuedPod) -> SortKey>,
+    queue_key: Option<fn(&P, &QueuedPod, &Objects) -> SortKey>,
     events: Option<fn(&P) -> Vec<ClusterEvent>>,
     hints_by_class: bool,
     hint: Option<fn(&P, &PodInfo, &Object, &EventChange<'_>, &Objects) -> Hint>,
@@ -373,8 +374,12 @@ impl<P: Plugin> AnyPlugin for Registration<P> {
         State(Box::new(self.plugin.pre_filter(pod)))
     }
 
-    fn queue_key(&self, pod: &QueuedPod) -> SortKey {
-        self.queue_key.expect(ABSENT)(&self.plugin, pod)
+    fn groups_by(&self) -> &'static [&'static str] {
+        P::GROUPS_BY
+    }
+
+    fn queue_key(&self, pod: &QueuedPod, objects: &Objects) -> SortKey {
+        self.queue_key.expect(ABSENT)(&self.plugin, pod, objects)
     }
 
     fn events(&self) -> Vec<ClusterEvent> {

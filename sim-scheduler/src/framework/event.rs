@@ -54,6 +54,7 @@ impl EventResource {
             Kind::RESOURCE_CLAIM => EventResource::ResourceClaim,
             Kind::RESOURCE_SLICE => EventResource::ResourceSlice,
             Kind::DEVICE_CLASS => EventResource::DeviceClass,
+            Kind::POD_GROUP => EventResource::Custom("podgroups.v1alpha1.scheduling.x-k8s.io"),
             _ => return None,
         })
     }

@@ -48,6 +48,8 @@ pub trait Plugin: Send + Sync + Sized + 'static {
     const READS: Reads = Reads::Cluster;
     /// Which events may make a pod schedulable that this plugin refused.
     const WAKES_ON: &'static [Wake] = Wake::ALL;
+    /// Label keys by whose values it wants pods grouped ([`Cache::group`]).
+    const GROUPS_BY: &'static [&'static str] = &[];
     /// What it keeps for one pod through one cycle. Cloned where a run is forked.
     type Cycle: Clone + Send + Sync + 'static;
 
@@ -83,7 +85,7 @@ pub struct SortKey {
 // DIFFERS: upstream asks for a comparison of two pods; a key serves the same orders and a queue that can be cloned.
 pub trait QueueSort: Plugin {
     /// Where the pod belongs.
-    fn key(&self, pod: &QueuedPod) -> SortKey;
+    fn key(&self, pod: &QueuedPod, objects: &Objects) -> SortKey;
 }
 
 /// What PreEnqueue plugins may look at.
@@ -222,6 +224,8 @@ pub struct Effects {
     pub restore: Vec<(Kind, Key)>,
     /// Requests to be sent; nobody waits for their answers.
     pub requests: Vec<Request>,
+    /// Pods to be rejected, if a Permit plugin made them wait.
+    pub reject: Vec<(Uid, Status)>,
     /// How often extenders were asked; the cycle takes longer for it.
     pub extender_calls: ExtenderCalls,
 }

@@ -28,6 +28,8 @@ pub struct Waiting {
     pub(crate) pods: BTreeMap<Uid, WaitingPod>,
     /// Pods whose fate was decided and not yet acted upon.
     pub(crate) decided: Vec<Uid>,
+    /// Pods that are to be tried at once.
+    pub(crate) activated: Vec<Uid>,
 }
 
 impl Waiting {
@@ -44,6 +46,11 @@ impl Waiting {
                 self.decided.push(uid);
             }
         }
+    }
+
+    /// A plugin wants a pod of the queue to be tried at once (`PodsToActivate`).
+    pub fn activate(&mut self, uid: Uid) {
+        self.activated.push(uid);
     }
 
     /// A plugin rejects a pod.

@@ -2,6 +2,7 @@
 
 use smol_str::SmolStr;
 
+use crate::cache::Objects;
 use crate::framework::{Plugin, QueueSort, Reads, SortKey};
 use crate::pod::PodInfo;
 use crate::queue::QueuedPod;
@@ -18,7 +19,7 @@ impl Plugin for PrioritySort {
 }
 
 impl QueueSort for PrioritySort {
-    fn key(&self, pod: &QueuedPod) -> SortKey {
+    fn key(&self, pod: &QueuedPod, _: &Objects) -> SortKey {
         SortKey { rank: -i64::from(pod.info.priority), time: pod.timestamp, group: SmolStr::default() }
     }
 }

@@ -175,7 +175,7 @@ impl Cause {
 pub(super) fn sort_key(with: QueueContext<'_>, pod: &QueuedPod) -> SortKey {
     let profile = &with.profiles[pod.profile];
     let sorter = profile.at(Point::QueueSort)[0];
-    profile.plugin(sorter).queue_key(pod)
+    profile.plugin(sorter).queue_key(pod, with.surroundings.objects)
 }
 
 /// Asks the PreEnqueue plugins, first the one that keeps the pod out, until one says no.

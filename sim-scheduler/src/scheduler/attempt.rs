@@ -228,6 +228,9 @@ impl Scheduler {
         for request in effects.requests {
             ctx.send(request);
         }
+        for (uid, status) in effects.reject {
+            self.waiting.reject(uid, status);
+        }
     }
 
     /// Changes what is assumed of an object. Upstream's cache of assumed ResourceClaims tells the queue about it, as if

@@ -169,10 +169,16 @@ impl Scheduler {
         }
     }
 
-    /// Binds or fails the waiting pods about which something was decided.
+    /// Tries the pods at once that plugins want to be tried, and binds or fails the waiting pods about which something was
+    /// decided.
     pub(super) fn act_on_decided(&mut self, ctx: &mut Ctx<'_, Timer>) {
+        for id in std::mem::take(&mut self.waiting.activated) {
+            if let Some(object) = self.queue.get(id).map(|pod| pod.object.clone()) {
+                self.queue.activate(context!(self), &object, ctx.now());
+            }
+        }
         while !self.waiting.decided.is_empty() {
-            let Waiting { pods, decided } = &mut self.waiting;
+            let Waiting { pods, decided, .. } = &mut self.waiting;
             let id = decided.remove(0);
             let (Some(waiting), Some(held)) = (pods.remove(&id), self.held.remove(&id)) else { continue };
             match waiting.rejected {

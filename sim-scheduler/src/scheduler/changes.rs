@@ -91,6 +91,7 @@ impl Scheduler {
         let old = change.old.as_ref().filter(|o| alive(o));
         let new = Some(&change.new).filter(|o| change.kind != ChangeKind::Deleted && alive(o));
         let old = if change.kind == ChangeKind::Deleted { old.or(Some(&change.new)) } else { old };
+        self.cache.pod_seen(old.map(|o| &**o), new.map(|o| &**o));
         self.assigned_pod_changed(now, old.filter(|o| assigned(o)), new.filter(|o| assigned(o)));
         self.unassigned_pod_changed(now, old.filter(|o| !assigned(o)), new.filter(|o| !assigned(o)));
     }

@@ -104,6 +104,7 @@ const LOOKED_UP: &[Kind] = &[
     Kind::RESOURCE_CLAIM,
     Kind::RESOURCE_SLICE,
     Kind::DEVICE_CLASS,
+    Kind::POD_GROUP,
 ];
 
 /// Which way cycles go.
@@ -179,6 +180,11 @@ impl Scheduler {
     /// A scheduler with profiles (at least one).
     pub fn new(profiles: Vec<Profile>) -> Scheduler {
         let (initial, max) = SchedulerConfig::default().backoff();
+        let mut cache = Cache::default();
+        for profile in &profiles {
+            let plugins = (0..profile.len()).map(|i| profile.plugin(i));
+            plugins.flat_map(|plugin| plugin.groups_by()).for_each(|key| cache.group_by(key));
+        }
         Scheduler {
             profiles,
             extenders: Extenders::default(),
@@ -187,7 +193,7 @@ impl Scheduler {
             ties: Ties::default(),
             number: 0,
             explanations: Explanations::default(),
-            cache: Cache::default(),
+            cache,
             classes: Classes::default(),
             queue: Queue::new(initial, max),
             fast: FastCycles::default(),

@@ -44,6 +44,8 @@ pub(super) struct ClassAnswers {
     wanted: u32,
     pub(super) refusals: KnownRefusals,
     pub(super) columns: Vec<Column>,
+    /// Plugins that take part in finding a node by PreFilter alone, and are asked in every cycle.
+    checks: Vec<usize>,
     /// True if a column had a say at Filter last time.
     pub(super) filtered: bool,
     /// What PostFilter plugins remember.
@@ -58,7 +60,7 @@ impl ClassAnswers {
     /// `None` if the profile or the class cannot go the fast way.
     pub(super) fn new(profile: &Profile, attempt: &Attempt<'_>) -> Option<ClassAnswers> {
         let mut state = CycleState::new(profile, attempt.pod);
-        let mut columns = Vec::new();
+        let (mut columns, mut checks) = (Vec::new(), Vec::new());
         for i in 0..profile.len() {
             if profile.plugin(i).columns().is_some() && takes_part(profile, i) {
                 columns.push(Column::new(profile, i, attempt)?);
@@ -67,6 +69,10 @@ impl ClassAnswers {
         }
         for &i in profile.at(Point::PreFilter) {
             if columns.iter().any(|column| column.plugin == i) {
+                continue;
+            }
+            if profile.plugin(i).reads() == Reads::Cluster && only_checks(profile, i) {
+                checks.push(i);
                 continue;
             }
             match profile.plugin(i).pre_filter(state.of_mut(i), attempt) {
@@ -113,6 +119,7 @@ impl ClassAnswers {
             wanted: 0,
             refusals: KnownRefusals::default(),
             columns,
+            checks,
             filtered: false,
             memory: Memory::default(),
             slow: false,
@@ -127,6 +134,13 @@ impl ClassAnswers {
 
     /// Brings the answers up to date. False if the class cannot go the fast way (any more).
     pub(super) fn update(&mut self, profile: &Profile, attempt: &Attempt<'_>) -> bool {
+        for &i in &self.checks {
+            *self.state.of_mut(i) = profile.plugin(i).state(attempt.pod);
+            match profile.plugin(i).pre_filter(self.state.of_mut(i), attempt) {
+                PreFiltered::Proceed | PreFiltered::Skip => {}
+                PreFiltered::Nodes(_) | PreFiltered::Refused(_) => return false,
+            }
+        }
         if self.slow || !self.columns.iter_mut().all(|column| column.update(profile, attempt)) {
             return false;
         }
@@ -317,6 +331,12 @@ impl ClassAnswers {
         self.invalid.set(at, invalid);
         self.invalid_count += usize::from(invalid);
     }
+}
+
+/// True if a plugin takes part in finding a node by PreFilter alone.
+fn only_checks(profile: &Profile, plugin: usize) -> bool {
+    let points = [Point::Filter, Point::PreScore, Point::Score];
+    !points.iter().any(|point| profile.at(*point).contains(&plugin))
 }
 
 /// True if a plugin takes part in finding a node.
