@@ -4,5 +4,6 @@
 //! inside `cargo test`, and nothing else depends on this crate.
 
 pub mod decisions;
+pub mod queueing;
 pub mod timers;
 pub mod workloads;

@@ -263,11 +263,6 @@ impl Profile {
         &self.registered
     }
 
-    /// The plugins that registered an event.
-    pub fn registered_for(&self, event: ClusterEvent) -> Rejectors {
-        self.registered.iter().filter(|r| r.event.matches(event)).map(|r| r.plugin).collect()
-    }
-
     /// There are extenders, and what helps pods that they refused is not known.
     pub(crate) fn register_extenders(&mut self) {
         if !self.registered.iter().any(|r| r.plugin == Rejectors::OTHERS) {

@@ -266,6 +266,10 @@ impl Scheduler {
         }
         let last = LastAttempt::new(ctx.now(), pod.attempts, message, diagnosis.as_deref());
         self.last_attempts.insert(pod.object.meta.uid, last);
+        // It may have changed while it was assumed.
+        if let Some(info) = self.classes.of(&pod.object) {
+            pod.info = info;
+        }
         if let Some(diagnosis) = diagnosis {
             let profile = &self.profiles[pod.profile];
             pod.unschedulable_plugins = profile.rejectors(&diagnosis.unschedulable_plugins);

@@ -143,7 +143,6 @@ impl Scheduler {
         let (Some(profile), Some(info)) = (self.profile_of(new), self.classes.of(new)) else { return };
         if let Some(held) = self.held.get_mut(&uid(new)) {
             held.pod.object = new.clone();
-            held.pod.info = info.clone();
         }
         self.concluding_pod_changed(new, &info);
         if self.cache.is_assumed(uid(new)) {
