@@ -22,11 +22,18 @@ pub(super) fn notices(object: &Object) -> Vec<String> {
     let budget = (object.kind == Kind::POD_DISRUPTION_BUDGET).then(|| {
         "nothing keeps the status of PodDisruptionBudgets yet: preemption minds it as it was given".to_owned()
     });
+    let unbound = object.kind == Kind::PERSISTENT_VOLUME_CLAIM
+        && object.meta.annotation("pv.kubernetes.io/bind-completed").is_none();
+    let claim = unbound.then(|| {
+        "nothing binds PersistentVolumeClaims or makes volumes yet: a pod waits for a claim that is not bound, and is \
+         refused in the end"
+            .to_owned()
+    });
     let asks = pod_spec(object).map(unmodelled_fields).unwrap_or_default();
     let asks = asks
         .into_iter()
         .map(|what| format!("{what} have no effect yet: pods are placed as if they were not there"));
-    idle.chain(budget).chain(asks).collect()
+    idle.chain(budget).chain(claim).chain(asks).collect()
 }
 
 fn pod_spec(object: &Object) -> Option<&PodSpec> {
@@ -43,14 +50,12 @@ fn pod_spec(object: &Object) -> Option<&PodSpec> {
 fn unmodelled_fields(spec: &PodSpec) -> Vec<&'static str> {
     let affinity = spec.affinity.as_ref();
     let pod_affinity = affinity.is_some_and(|a| a.pod_affinity.is_some() || a.pod_anti_affinity.is_some());
-    let claims = spec.volumes.iter().flatten().any(|v| v.persistent_volume_claim.is_some());
     let fields = [
         (pod_affinity, "podAffinity and podAntiAffinity"),
         (
             spec.topology_spread_constraints.as_ref().is_some_and(|c| !c.is_empty()),
             "topologySpreadConstraints",
         ),
-        (claims, "volumes of PersistentVolumeClaims"),
     ];
     fields.into_iter().filter(|(asked, _)| *asked).map(|(_, what)| what).collect()
 }
@@ -67,9 +72,16 @@ mod tests {
         for (text, expected) in [
             (format!("{pod}}}"), None),
             (format!("{pod}, affinity: {{podAntiAffinity: {{}}}}}}"), Some("podAffinity and")),
+            (format!("{pod}, volumes: [{{name: v, persistentVolumeClaim: {{claimName: x}}}}]}}"), None),
             (
-                format!("{pod}, volumes: [{{name: v, persistentVolumeClaim: {{claimName: x}}}}]}}"),
-                Some("volumes of"),
+                "{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: c}}".to_owned(),
+                Some("nothing binds PersistentVolumeClaims"),
+            ),
+            (
+                "{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: c, annotations: \
+                 {pv.kubernetes.io/bind-completed: 'yes'}}}"
+                    .to_owned(),
+                None,
             ),
             (
                 "{apiVersion: policy/v1, kind: PodDisruptionBudget, metadata: {name: b}}".to_owned(),

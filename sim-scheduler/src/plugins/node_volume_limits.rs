@@ -31,9 +31,9 @@ pub struct NodeVolumeLimits;
 /// Volumes that are counted, as `driver/handle`, with their drivers.
 type Counted = BTreeMap<SmolStr, SmolStr>;
 
-/// Volumes that are attached, by node (`getNodeVolumeAttachmentInfo`).
+/// Volumes that are attached, by node (`getNodeVolumeAttachmentInfo`); `None` if there are none.
 #[derive(Clone, Debug, Default)]
-pub struct Attached(Arc<FxHashMap<SmolStr, Vec<(SmolStr, SmolStr)>>>);
+pub struct Attached(Option<Arc<FxHashMap<SmolStr, Vec<(SmolStr, SmolStr)>>>>);
 
 impl Attached {
     fn of(objects: &Objects) -> Attached {
@@ -46,7 +46,7 @@ impl Attached {
                 by_node.entry(SmolStr::new(node)).or_default().push(counted);
             }
         }
-        Attached(Arc::new(by_node))
+        Attached((!by_node.is_empty()).then(|| Arc::new(by_node)))
     }
 }
 
@@ -180,7 +180,8 @@ fn fits(attached: &Attached, attempt: &Attempt<'_>, node: &NodeInfo) -> Result<V
         *counts.entry(driver).or_default() += 1;
     }
     // An attached volume counts once, however many attachments tell of it.
-    let attached: Counted = attached.0.get(&node.name).into_iter().flatten().cloned().collect();
+    let attached = attached.0.as_ref().and_then(|by_node| by_node.get(&node.name));
+    let attached: Counted = attached.into_iter().flatten().cloned().collect();
     for (_, driver) in attached.iter().filter(|(volume, _)| !there.contains_key(*volume)) {
         *counts.entry(driver).or_default() += 1;
     }
@@ -384,6 +385,7 @@ mod tests {
         };
         let disk = || with(json!({"awsElasticBlockStore": {"volumeID": "d"}}));
         let claims = || pod_with("p", &["c", "e!"]);
+        let policy = with(json!({"vsphereVolume": {"volumePath": "p", "storagePolicyName": "gold"}}));
         let limits = |count: Value| Some(csi_node(json!({"csi.x": count})));
         for (case, waiting, event, old, new, hint) in [
             (
@@ -407,6 +409,14 @@ mod tests {
             ("detached", claims(), detached, Some(attachment_of("v", "csi.x")), None, Hint::Queue),
             ("its driver", disk(), detached, Some(attachment_of("v", "ebs.csi.aws.com")), None, Hint::Queue),
             ("other driver", disk(), detached, Some(attachment_of("v", "csi.x")), None, Hint::Skip),
+            (
+                "a policy",
+                policy,
+                detached,
+                Some(attachment_of("v", "csi.vsphere.vmware.com")),
+                None,
+                Hint::Queue,
+            ),
             ("no volume", pod("p").build(), detached, Some(attachment_of("v", "csi.x")), None, Hint::Skip),
         ] {
             assert_eq!(ask(&NodeVolumeLimits, &waiting, event, old.as_ref(), new.as_ref()), hint, "{case}");
