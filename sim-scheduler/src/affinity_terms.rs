@@ -38,26 +38,22 @@ impl AffinityTerm {
         })
     }
 
-    /// True if it selects a pod whose namespace has these labels (`AffinityTerm.Matches`).
-    pub fn matches(&self, pod: &PodInfo, namespace: &Labels) -> bool {
-        (self.namespaces.contains(&pod.namespace) || self.namespace_selector.matches(namespace))
-            && self.selector.matches(&pod.labels)
+    /// True if it selects a pod of a namespace, which has these labels (`AffinityTerm.Matches`).
+    pub fn matches(&self, namespace: &str, labels: &Labels, of_namespace: &Labels) -> bool {
+        (self.namespaces.iter().any(|n| n == namespace) || self.namespace_selector.matches(of_namespace))
+            && self.selector.matches(labels)
     }
 
     /// True if it selects a pod, as a term of a pod that is to be placed. Namespaces that its selector selects count as
     /// named (`mergeAffinityTermNamespacesIfNotEmpty`). Upstream goes on to hold the selector against no labels at all,
     /// so that one that only asks for absent labels selects every namespace.
     pub fn selects(&self, pod: &PodInfo, objects: &Objects) -> bool {
-        if !self.selector.matches(&pod.labels) {
-            return false;
-        }
         let selected = || {
             let namespace = objects.get(Kind::NAMESPACE, &Key::cluster(pod.namespace.clone()));
             namespace.is_some_and(|namespace| self.namespace_selector.matches(&namespace.meta.labels))
         };
-        self.namespaces.contains(&pod.namespace)
-            || self.namespace_selector.matches(&Labels::new())
-            || selected()
+        self.selector.matches(&pod.labels)
+            && (self.matches(&pod.namespace, &pod.labels, &Labels::new()) || selected())
     }
 }
 
@@ -74,6 +70,8 @@ pub struct AffinityTerms {
     pub preferred_anti: Vec<(AffinityTerm, i32)>,
     /// What does not parse, in upstream's words.
     pub error: Option<String>,
+    /// True if some required terms do not parse.
+    pub required_error: bool,
 }
 
 impl AffinityTerms {
@@ -90,7 +88,6 @@ impl AffinityTerms {
             let compiled = terms.map(|t| Ok((AffinityTerm::new(&t.pod_affinity_term, namespace)?, t.weight)));
             compiled.collect::<Result<Vec<_>, SelectorError>>()
         };
-        let mut errors: Vec<String> = Vec::new();
         fn taken<T>(name: &str, list: Result<Vec<T>, SelectorError>, errors: &mut Vec<String>) -> Vec<T> {
             list.unwrap_or_else(|error| {
                 errors.push(format!("{name}: {error}"));
@@ -102,9 +99,11 @@ impl AffinityTerms {
         let near_preferred =
             near.and_then(|a| a.preferred_during_scheduling_ignored_during_execution.as_ref());
         let far_preferred = far.and_then(|a| a.preferred_during_scheduling_ignored_during_execution.as_ref());
+        let mut errors: Vec<String> = Vec::new();
         let mut terms = AffinityTerms {
             required: taken("requiredAffinityTerms", required(near_required), &mut errors),
             required_anti: taken("requiredAntiAffinityTerms", required(far_required), &mut errors),
+            required_error: !errors.is_empty(),
             preferred: taken("preferredAffinityTerms", preferred(near_preferred), &mut errors),
             preferred_anti: taken("preferredAntiAffinityTerms", preferred(far_preferred), &mut errors),
             error: None,

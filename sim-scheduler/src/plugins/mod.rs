@@ -5,6 +5,7 @@ pub mod default_preemption;
 mod default_selector;
 pub mod dynamic_resources;
 pub mod image_locality;
+pub mod inter_pod_affinity;
 pub mod node_affinity;
 pub mod node_name;
 pub mod node_ports;
@@ -52,6 +53,11 @@ pub(crate) fn register(registry: &mut Registry) {
     });
     registry.register("PodTopologySpread", |value| {
         let made = pod_topology_spread::PodTopologySpread::new(args::read(value)?);
+        let made = plugin(made).pre_filter().filter().pre_filter_extensions().pre_score().score();
+        Ok(made.normalize_score().columns().queueing_hints().into())
+    });
+    registry.register("InterPodAffinity", |value| {
+        let made = inter_pod_affinity::InterPodAffinity::new(args::read(value)?);
         let made = plugin(made).pre_filter().filter().pre_filter_extensions().pre_score().score();
         Ok(made.normalize_score().columns().queueing_hints().into())
     });
