@@ -31,6 +31,8 @@ enum Step {
     /// The pod's grace begins.
     Terminate(u8),
     SetService(bool),
+    /// The namespace gets a label, or loses it.
+    SetNamespace(bool),
     Place {
         class: u8,
         app: u8,
@@ -51,6 +53,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         3 => any::<u8>().prop_map(Step::RemovePod),
         1 => any::<u8>().prop_map(Step::Terminate),
         2 => any::<bool>().prop_map(Step::SetService),
+        2 => any::<bool>().prop_map(Step::SetNamespace),
         20 => place,
     ];
     (nodes, prop::collection::vec(step, 1..100)).prop_map(|(nodes, steps)| [nodes, steps].concat())
@@ -73,6 +76,19 @@ const CLASSES: &[&str] = &[
         "nodeTaintsPolicy": "Honor", "labelSelector": {"matchLabels": {"app": "b"}}},
         {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule",
         "labelSelector": {"matchLabels": {"app": "b"}}}], "tolerations": [{"operator": "Exists"}]}"#,
+    r#"{"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
+        {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": "a"}}}]}}}"#,
+    r#"{"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
+        {"topologyKey": "zone", "labelSelector": {"matchLabels": {"app": "a"}}},
+        {"topologyKey": "rack", "labelSelector": {"matchExpressions": [{"key": "app", "operator": "Exists"}]}}]}}}"#,
+    r#"{"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
+        {"topologyKey": "rack", "labelSelector": {"matchLabels": {"app": "b"}},
+        "namespaceSelector": {"matchLabels": {"team": "x"}}}]}}}"#,
+    r#"{"affinity": {"podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [
+        {"weight": 7, "podAffinityTerm": {"topologyKey": "zone", "labelSelector": {"matchLabels": {"app": "b"}}}}]},
+        "podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [
+        {"weight": 7, "podAffinityTerm": {"topologyKey": "zone", "labelSelector": {"matchLabels": {"app": "a"}},
+        "namespaceSelector": {"matchLabels": {"team": "x"}}}}]}}}"#,
 ];
 
 fn placed(class: u8, app: u8, name: &str) -> Object {
@@ -123,6 +139,13 @@ impl World {
         match step {
             Step::SetNode { .. } => self.cache.set_node(&random_node(step)),
             Step::RemoveNode(name) => self.cache.remove_node(&format!("n{name}")),
+            Step::SetNamespace(labelled) => {
+                let labels = if *labelled { json!({"team": "x"}) } else { json!({}) };
+                let json = json!({"apiVersion": "v1", "kind": "Namespace",
+                    "metadata": {"name": "default", "labels": labels}});
+                let namespace = wire::from_json(&json, &Kinds::default(), Epoch::default());
+                self.cache.objects_mut().set(Arc::new(namespace.expect("a Namespace")));
+            }
             Step::SetService(true) => self.cache.objects_mut().set(Arc::new(service())),
             Step::SetService(false) => {
                 self.cache.objects_mut().remove(Kind::SERVICE, &Key::new("default", "s"));

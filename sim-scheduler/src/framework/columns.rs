@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use super::erased::State;
 use super::plugin::{Attempt, Plugin};
 use super::status::Status;
 use crate::cache::PodMove;
@@ -25,6 +26,9 @@ pub trait Columns: Plugin {
 
     /// True if the plugin has no say, as the counts are: PreFilter and PreScore would skip the class.
     fn is_idle(&self, kept: &Self::Kept) -> bool;
+
+    /// The plugin's state as after PreFilter; `None` if that would skip.
+    fn state(&self, kept: &Self::Kept) -> Option<Self::Cycle>;
 
     /// Pods came and went, in this order.
     fn follow(&self, kept: &mut Self::Kept, attempt: &Attempt<'_>, moves: &[PodMove]);
@@ -58,6 +62,8 @@ pub trait AnyColumns: Send + Sync {
     fn is_stale(&self, kept: &Kept, attempt: &Attempt<'_>) -> bool;
     /// See [`Columns::is_idle`].
     fn is_idle(&self, kept: &Kept) -> bool;
+    /// See [`Columns::state`].
+    fn state(&self, kept: &Kept) -> Option<State>;
     /// See [`Columns::follow`].
     fn follow(&self, kept: &mut Kept, attempt: &Attempt<'_>, moves: &[PodMove]);
     /// See [`Columns::filter`].
@@ -89,6 +95,10 @@ impl<P: Columns> AnyColumns for Arc<P> {
 
     fn is_idle(&self, kept: &Kept) -> bool {
         P::is_idle(self, kept.0.downcast_ref().expect(OWN))
+    }
+
+    fn state(&self, kept: &Kept) -> Option<State> {
+        P::state(self, kept.0.downcast_ref().expect(OWN)).map(State::new)
     }
 
     fn follow(&self, kept: &mut Kept, attempt: &Attempt<'_>, moves: &[PodMove]) {

@@ -45,6 +45,12 @@ impl<T: Clone + Send + Sync + 'static> StateData for T {
 /// State of one plugin for one cycle.
 pub struct State(Box<dyn StateData>);
 
+impl State {
+    pub(super) fn new<T: Clone + Send + Sync + 'static>(cycle: T) -> State {
+        State(Box::new(cycle))
+    }
+}
+
 impl Clone for State {
     fn clone(&self) -> State {
         State((*self.0).boxed_clone())
@@ -371,7 +377,7 @@ impl<P: Plugin> AnyPlugin for Registration<P> {
     }
 
     fn state(&self, pod: &PodInfo) -> State {
-        State(Box::new(self.plugin.pre_filter(pod)))
+        State::new(self.plugin.pre_filter(pod))
     }
 
     fn groups_by(&self) -> &'static [&'static str] {

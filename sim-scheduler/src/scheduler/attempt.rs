@@ -143,9 +143,8 @@ impl Scheduler {
                     return Found::Node { slot, score, feasible, evaluated, state };
                 }
                 FastOutcome::Nothing(diagnosis) => {
-                    let known = self.fast.after_refusal(pod.profile, pod.info.class);
+                    let known = self.fast.after_refusal(key, pod.info.class);
                     if known.is_some() || profile.at(Point::PostFilter).is_empty() {
-                        let known = known.map(|(state, memory)| (state, Some(memory)));
                         return Found::Nothing(diagnosis, known);
                     }
                 }

@@ -1,5 +1,6 @@
 //! The answers kept for one class, by position in the order of the cache.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::column::Column;
@@ -130,6 +131,20 @@ impl ClassAnswers {
     /// True if a plugin with columns has a say.
     pub(super) fn has_active_columns(&self) -> bool {
         self.columns.iter().any(|column| column.active)
+    }
+
+    /// State of all plugins after PreFilter, those with columns included.
+    pub(super) fn whole_state(&self, profile: &Profile) -> Cow<'_, CycleState> {
+        let mut whole = Cow::Borrowed(&self.state);
+        for column in self.columns.iter().filter(|column| column.active) {
+            let columns = profile.plugin(column.plugin).columns();
+            if let Some(state) = columns.and_then(|columns| columns.state(&column.kept)) {
+                let whole = whole.to_mut();
+                *whole.of_mut(column.plugin) = state;
+                whole.skip_filter[column.plugin] = false;
+            }
+        }
+        whole
     }
 
     /// Brings the answers up to date. False if the class cannot go the fast way (any more).

@@ -23,7 +23,7 @@ pub(super) struct Choice<'a> {
     pub(super) search: Search<'a>,
     pub(super) answers: &'a mut ClassAnswers,
     pub(super) scratch: &'a mut Scratch,
-    /// Nodes that are refused for the sake of nominated pods.
+    /// Nodes that are refused for the sake of nominated pods, by position.
     promised: Vec<(usize, Status)>,
     /// The pod's own nominated node, if it was refused.
     again: Option<usize>,
@@ -72,11 +72,9 @@ impl<'a> Choice<'a> {
         let Search { profile, ref attempt, nominator, start, .. } = self.search;
         let name = attempt.object.as_pod().map_or("", |pod| pod.status.nominated_node_name.as_str());
         let slot = attempt.cluster.slot(name)?;
-        if self.answers.has_active_columns() {
-            return Some(FastOutcome::Unsure);
-        }
         let node = attempt.cluster.node(slot);
-        match filters_with_nominated_pods(profile, &self.answers.state, attempt, nominator, node) {
+        let state = self.answers.whole_state(profile);
+        match filters_with_nominated_pods(profile, &state, attempt, nominator, node) {
             None => {
                 // One draw per decision, also where there is no choice.
                 ties.choose(attempt.cluster, &[slot]);
@@ -99,17 +97,13 @@ impl<'a> Choice<'a> {
         positions
     }
 
-    /// Takes nodes out that do not fit once the pods that they were promised are there. False if that takes more than
-    /// node-local answers.
+    /// Takes nodes out that do not fit once the pods that they were promised are there. False for an error.
     fn leave_room_for(&mut self, others: &[usize]) -> bool {
-        if self.answers.filtered {
-            return false;
-        }
+        let state = self.answers.whole_state(self.search.profile);
         let Search { profile, ref attempt, nominator, .. } = self.search;
         for &at in others {
             let node = attempt.cluster.node(attempt.cluster.order()[at]);
-            let state = &self.answers.state;
-            match filters_with_nominated_pods(profile, state, attempt, nominator, node) {
+            match filters_with_nominated_pods(profile, &state, attempt, nominator, node) {
                 None => {}
                 Some(status) if status.code == Code::Error => return false,
                 Some(status) => {
@@ -227,12 +221,15 @@ impl<'a> Choice<'a> {
         if answers.filtered && columns_before_others(profile, answers) {
             return FastOutcome::Unsure;
         }
-        let mut others = self.promised;
+        let mut others = self.promised.clone();
         for (at, slot) in order.iter().enumerate() {
             if answers.refusals.is_known(at) {
                 continue;
             }
             if answers.fits.has(at) {
+                if self.promised.binary_search_by_key(&at, |(at, _)| *at).is_ok() {
+                    continue;
+                }
                 let mut columns = answers.columns.iter().filter(|column| column.filters);
                 let said = columns.find_map(|column| {
                     let plugin = profile.plugin(column.plugin);
@@ -240,7 +237,6 @@ impl<'a> Choice<'a> {
                 });
                 match said {
                     Some(status) => others.push((at, status)),
-                    None if others.iter().any(|(known, _)| *known == at) => {}
                     None => return FastOutcome::Unsure,
                 }
                 continue;

@@ -111,10 +111,15 @@ impl FastCycles {
     }
 
     /// State of the plugins after the last refusal of a pod of a class, and what PostFilter plugins remember of the class;
-    /// to be given back with [`FastCycles::remember`]. `None` if more than node-local answers had a say.
-    pub fn after_refusal(&mut self, profile: usize, class: u64) -> Option<(CycleState, Memory)> {
-        let answers = self.classes.get_mut(&(profile, class)).filter(|answers| !answers.filtered)?;
-        Some((answers.state.clone(), std::mem::take(&mut answers.memory)))
+    /// to be given back with [`FastCycles::remember`]. They remember nothing where more than node-local answers had a say.
+    pub fn after_refusal(
+        &mut self,
+        (index, profile): (usize, &Profile),
+        class: u64,
+    ) -> Option<(CycleState, Option<Memory>)> {
+        let answers = self.classes.get_mut(&(index, class))?;
+        let memory = (!answers.filtered).then(|| std::mem::take(&mut answers.memory));
+        Some((answers.whole_state(profile).into_owned(), memory))
     }
 
     /// Gives back what PostFilter plugins remember of a class.

@@ -38,8 +38,7 @@ impl KnownRefusals {
         self.known[at] = kind as u32 + 1;
     }
 
-    /// What is known of all positions, from `start` on and around, where `others` (by position, sorted) says nothing
-    /// else.
+    /// What is known of all positions, from `start` on and around, where `others` (by position) says nothing else.
     pub(super) fn diagnosis(&self, order: &[Slot], start: usize, others: &[(usize, Status)]) -> Diagnosis {
         let mut kinds: Vec<Status> = self.kinds.iter().map(|(status, _)| status.clone()).collect();
         let mut by_position = self.known.clone();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sim_core::api::kind::Kind;
 
 use super::counts::{AffinityCounts, Family, Purpose};
-use super::{Hard, InterPodAffinity, normalize};
+use super::{Affinities, Hard, InterPodAffinity, normalize};
 use crate::cache::PodMove;
 use crate::framework::{Attempt, Columns, Plugin, Status};
 use crate::mask::Mask;
@@ -44,6 +44,11 @@ impl Columns for InterPodAffinity {
 
     fn is_idle(&self, kept: &AffinityColumns) -> bool {
         kept.hard.has_no_say() && !kept.soft.as_ref().is_some_and(AffinityCounts::is_anything_said)
+    }
+
+    fn state(&self, kept: &AffinityColumns) -> Option<Affinities> {
+        let has_say = !kept.hard.has_no_say();
+        has_say.then(|| Affinities { hard: Some(kept.hard.clone()), soft: None })
     }
 
     fn follow(&self, kept: &mut AffinityColumns, attempt: &Attempt<'_>, moves: &[PodMove]) {

@@ -126,6 +126,8 @@ impl Hard {
                 |table: &Table| table.family == effect.family && table.topology.key() == effect.topology_key;
             if let Some(i) = counts.tables().iter().position(known) {
                 if let Some(domain) = counts.tables()[i].topology.of(node) {
+                    // Tables may have come since for pods that came since.
+                    overlays.resize_with(overlays.len().max(i + 1), Overlay::default);
                     overlays[i].add(domain, sign);
                 }
                 return;

@@ -7,7 +7,7 @@ use sim_core::api::kind::Kind;
 
 use super::constraints::{Action, Constraint};
 use super::counts::SoftSpread;
-use super::{Hard, PodTopologySpread, normalize};
+use super::{Hard, PodTopologySpread, Spreading, normalize};
 use crate::cache::{Objects, PodMove};
 use crate::framework::{Attempt, Columns, Plugin, Status};
 use crate::mask::Mask;
@@ -67,6 +67,10 @@ impl Columns for PodTopologySpread {
 
     fn is_idle(&self, kept: &SpreadColumns) -> bool {
         kept.hard.is_none() && kept.soft.is_none()
+    }
+
+    fn state(&self, kept: &SpreadColumns) -> Option<Spreading> {
+        kept.hard.clone().map(|hard| Spreading { hard: Some(hard), soft: None })
     }
 
     fn follow(&self, kept: &mut SpreadColumns, _: &Attempt<'_>, moves: &[PodMove]) {

@@ -127,10 +127,12 @@ impl Refused<'_> {
         prop_assert_eq!(&diagnosis.nodes, &plain.diagnosis.nodes);
         prop_assert_eq!(&diagnosis.unschedulable_plugins, &plain.diagnosis.unschedulable_plugins);
         let plainly = self.post_filter(state, None, &plain.diagnosis);
-        if let Some((state, memory)) = fast.after_refusal(0, self.attempt.pod.class) {
-            let memory = RefCell::new(memory);
-            let fastly = self.post_filter(&state, Some(&memory), diagnosis);
-            fast.remember(0, self.attempt.pod.class, memory.into_inner());
+        if let Some((state, memory)) = fast.after_refusal((0, self.profile), self.attempt.pod.class) {
+            let memory = memory.map(RefCell::new);
+            let fastly = self.post_filter(&state, memory.as_ref(), diagnosis);
+            if let Some(memory) = memory {
+                fast.remember(0, self.attempt.pod.class, memory.into_inner());
+            }
             prop_assert_eq!(&fastly, &plainly);
         }
         Ok(plainly)
