@@ -31,13 +31,15 @@ pub struct NodeVolumeLimits;
 /// Volumes that are counted, as `driver/handle`, with their drivers.
 type Counted = BTreeMap<SmolStr, SmolStr>;
 
+type ByNode = FxHashMap<SmolStr, Vec<(SmolStr, SmolStr)>>;
+
 /// Volumes that are attached, by node (`getNodeVolumeAttachmentInfo`); `None` if there are none.
 #[derive(Clone, Debug, Default)]
-pub struct Attached(Option<Arc<FxHashMap<SmolStr, Vec<(SmolStr, SmolStr)>>>>);
+pub struct Attached(Option<Arc<ByNode>>);
 
 impl Attached {
     fn of(objects: &Objects) -> Attached {
-        let mut by_node: FxHashMap<SmolStr, Vec<(SmolStr, SmolStr)>> = FxHashMap::default();
+        let mut by_node = ByNode::default();
         for object in objects.list(Kind::VOLUME_ATTACHMENT) {
             let (node, attacher, Some(name)) = attachment(object) else { continue };
             let volume = Volume::seen(objects, name).ok().and_then(Volume::csi);
