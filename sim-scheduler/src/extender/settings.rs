@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 use smol_str::SmolStr;
 
+use crate::config;
+
 /// Settings of one extender: what a configuration says of it, beside how to reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExtenderSettings {
@@ -24,6 +26,22 @@ pub struct ExtenderSettings {
     pub ignorable: bool,
     /// Only pods that name one of these resources are its business; all if there are none.
     pub managed_resources: BTreeSet<SmolStr>,
+}
+
+impl From<&config::Extender> for ExtenderSettings {
+    fn from(config: &config::Extender) -> ExtenderSettings {
+        let managed = config.managed_resources.iter().flatten();
+        ExtenderSettings {
+            name: SmolStr::new(&config.url_prefix),
+            filters: !config.filter_verb.is_empty(),
+            prioritizes: !config.prioritize_verb.is_empty(),
+            weight: config.weight,
+            preempts: !config.preempt_verb.is_empty(),
+            binds: !config.bind_verb.is_empty(),
+            ignorable: config.ignorable,
+            managed_resources: managed.map(|resource| resource.name.clone()).collect(),
+        }
+    }
 }
 
 impl ExtenderSettings {

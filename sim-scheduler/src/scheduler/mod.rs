@@ -41,7 +41,7 @@ use sim_core::engine::random::{Seed, Stream};
 use sim_core::time::{Span, Time};
 
 use crate::cache::Cache;
-use crate::config::SchedulerConfig;
+use crate::config::{self, SchedulerConfig};
 use crate::cycle::{FastCycles, Sampling, TieBreak};
 use crate::explain::Explanations;
 use crate::extender::{Extender, ExtenderSettings, Extenders};
@@ -221,15 +221,31 @@ impl Scheduler {
     /// A scheduler as configured.
     ///
     /// # Errors
-    /// As [`SchedulerConfig::profiles`]; extenders, which are not modelled.
+    /// As [`SchedulerConfig::profiles`]; extenders, which have to be reached in some way
+    /// ([`Scheduler::from_config_with_extenders`]).
     pub fn from_config(config: &SchedulerConfig, registry: &Registry) -> Result<Scheduler, ProfileError> {
-        if !config.extenders.is_empty() {
-            return Err(ProfileError("extenders are not modelled".to_owned()));
-        }
+        Scheduler::from_config_with_extenders(config, registry, |_, extender| {
+            Err(format!("extender {:?} is a service outside of the simulation", extender.url_prefix))
+        })
+    }
+
+    /// A scheduler as configured, with extenders that a function makes from their number and their settings.
+    ///
+    /// # Errors
+    /// As [`SchedulerConfig::profiles`]; extenders that cannot be made.
+    pub fn from_config_with_extenders<E: std::fmt::Display>(
+        config: &SchedulerConfig,
+        registry: &Registry,
+        mut reach: impl FnMut(usize, &config::Extender) -> Result<Arc<dyn Extender>, E>,
+    ) -> Result<Scheduler, ProfileError> {
         let mut scheduler = Scheduler::new(config.profiles(registry)?);
         scheduler.sampling = Sampling::Percentage(config.percentage_of_nodes_to_score.unwrap_or(0));
         let (initial, max) = config.backoff();
         scheduler.queue = Queue::new(initial, max);
+        for (number, extender) in config.completed()?.extenders.iter().enumerate() {
+            let reached = reach(number, extender).map_err(|why| ProfileError(why.to_string()))?;
+            scheduler = scheduler.with_extender(ExtenderSettings::from(extender), reached);
+        }
         Ok(scheduler)
     }
 
