@@ -20,6 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sim-kubelet", &["sim-core"]),
     ("sim-controllers", &["sim-core"]),
     ("sim-cluster", &["sim-core", "sim-scheduler", "sim-kubelet", "sim-controllers"]),
+    ("sim-edge", &["sim-core", "sim-scheduler"]),
     ("policies", &["sim-core", "sim-scheduler"]),
     (
         "scenarios",
@@ -31,6 +32,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "sim-kubelet",
             "sim-controllers",
             "sim-cluster",
+            "sim-edge",
             "policies",
         ],
     ),

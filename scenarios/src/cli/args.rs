@@ -65,6 +65,12 @@ pub(super) struct Input {
     /// KubeSchedulerConfiguration file.
     #[arg(long, value_name = "FILE")]
     pub(super) scheduler_config: Option<PathBuf>,
+    /// Call the extenders of the scheduler, and put their answers on a cassette.
+    #[arg(long, value_name = "FILE", conflicts_with = "replay")]
+    pub(super) record: Option<PathBuf>,
+    /// Take the answers of the extenders from a cassette, and call nobody.
+    #[arg(long, value_name = "FILE")]
+    pub(super) replay: Option<PathBuf>,
     /// Unknown and duplicate fields; without it: strict, and warn for items of lists.
     #[arg(long, value_name = "MODE")]
     pub(super) validate: Option<Validate>,

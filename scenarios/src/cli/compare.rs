@@ -5,6 +5,7 @@ use std::io::{self, BufReader};
 use std::path::Path;
 
 use sim_core::engine::log::records;
+use sim_core::load::LoadErrors;
 use sim_core::time::Epoch;
 
 use super::exit::Exit;
@@ -57,6 +58,7 @@ impl Observer for Transcript {
 
 /// Runs the plan again and compares; says so and is false if the digest differs.
 pub(super) fn same_again(plan: &Plan, digest: &str) -> Result<bool, Failure> {
+    let plan = &Plan { extenders: plan.extenders.again().map_err(LoadErrors::from)?, ..plan.clone() };
     let again = run(plan, &mut crate::runner::Silent)?;
     if again.summary.digest == digest {
         return Ok(true);

@@ -167,6 +167,8 @@ fn plan_of(input: &Input) -> Result<Plan, LoadErrors> {
         until: input.until.map(|d| d.0),
         timing: input.timing.map(Into::into),
         scheduler_config: input.scheduler_config.clone(),
+        record: input.record.clone(),
+        replay: input.replay.clone(),
         validate: input.validate.map(Into::into),
         strict_namespaces: input.strict_namespaces,
         max_input: input.max_input,
@@ -181,11 +183,13 @@ fn plan_of(input: &Input) -> Result<Plan, LoadErrors> {
             let own = from_file(path, &settings)?;
             let ends = settings.until.is_some();
             scenario.include = vec![file];
-            let mut plan = from_scenario(scenario, Path::new(""), &own.name, &settings)?;
+            let rest = Settings { scheduler_config: None, record: None, replay: None, ..settings };
+            let mut plan = from_scenario(scenario, Path::new(""), &own.name, &rest)?;
             plan.seed = own.seed;
             plan.timing = own.timing;
             plan.strict_namespaces = own.strict_namespaces;
             plan.scheduler_config = own.scheduler_config;
+            plan.extenders = own.extenders;
             plan.until = if ends { plan.until } else { own.until };
             Ok(plan)
         }

@@ -39,6 +39,8 @@ pub struct Scenario {
     pub cluster: ClusterSpec,
     /// A KubeSchedulerConfiguration file.
     pub scheduler_config: Option<PathBuf>,
+    /// Answers of the extenders of that configuration, as `wavetank run --record` put them down.
+    pub extender_cassette: Option<PathBuf>,
     /// Refuse objects in namespaces that nobody created, as upstream does; else they are created with a notice.
     #[serde(default)]
     pub strict_namespaces: bool,
@@ -78,6 +80,7 @@ impl Scenario {
             include: Vec::new(),
             cluster: ClusterSpec::default(),
             scheduler_config: None,
+            extender_cassette: None,
             strict_namespaces: false,
             manifests: Vec::new(),
             behaviors: Vec::new(),

@@ -1,6 +1,7 @@
 //! From a scenario to a plan: every file read, every reference resolved, everything that can be wrong found before the
 //! run starts.
 
+mod extenders;
 mod nodes;
 mod planner;
 mod trace;
@@ -20,6 +21,7 @@ use sim_scheduler::framework::Registry;
 use crate::expect::Expectation;
 use crate::format::{DeleteStep, PatchStep, Preset, ScaleStep, Scenario};
 
+pub use extenders::ExtenderSource;
 pub use trace::{Row, Trace};
 
 /// What the command line says about a run; it wins over the scenario.
@@ -33,6 +35,10 @@ pub struct Settings {
     pub timing: Option<Preset>,
     /// KubeSchedulerConfiguration.
     pub scheduler_config: Option<PathBuf>,
+    /// Call the extenders of the scheduler, and put their answers on a cassette here.
+    pub record: Option<PathBuf>,
+    /// Take the answers of the extenders from this cassette.
+    pub replay: Option<PathBuf>,
     /// Unknown and duplicate fields of objects; if absent, strict, and lists with a notice.
     pub validate: Option<Strictness>,
     /// Refuse objects in namespaces that nobody created.
@@ -48,6 +54,8 @@ impl Default for Settings {
             until: None,
             timing: None,
             scheduler_config: None,
+            record: None,
+            replay: None,
             validate: None,
             strict_namespaces: false,
             max_input: 1 << 30,
@@ -114,6 +122,8 @@ pub struct Plan {
     pub behaviors: sim_kubelet::behavior::Behaviors,
     /// KubeSchedulerConfiguration.
     pub scheduler_config: Option<sim_scheduler::config::SchedulerConfig>,
+    /// How the extenders of that configuration are reached.
+    pub extenders: ExtenderSource,
     /// Kinds, those of CustomResourceDefinitions included.
     pub kinds: Kinds,
     /// Nodes of pools, there from the start.

@@ -11,10 +11,9 @@ use sim_core::load::{
     from_tree, objects,
 };
 use sim_core::time::{Epoch, Span, Time};
-use sim_scheduler::Scheduler;
 use sim_scheduler::config::{ConfigError, SchedulerConfig};
 
-use super::{AFTER_LAST, Do, Placed, Plan, Settings, Trace, nodes, read_source, registry};
+use super::{AFTER_LAST, Do, ExtenderSource, Placed, Plan, Settings, Trace, nodes, read_source};
 use crate::expect::Expectation;
 use crate::format::{Action, BehaviorSpec, Manifest, NodePool, Scenario, Step, TraceSpec, behaviors};
 
@@ -336,13 +335,29 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn scheduler_config(&self, path: &Path) -> Result<SchedulerConfig, LoadErrors> {
+    fn scheduler_config(
+        &self,
+        path: &Path,
+        extenders: &ExtenderSource,
+    ) -> Result<SchedulerConfig, LoadErrors> {
         let source = read_source(path, self.settings.max_input)?;
         let config = SchedulerConfig::read(&source).map_err(ConfigError::into_places)?;
-        match Scheduler::from_config(&config, &registry()) {
-            Ok(_) => Ok(config),
-            Err(error) => Err(LoadError::new(format!("{}: {error}", source.name())).into()),
-        }
+        extenders.check(&config).map_err(|error| {
+            let named = LoadError::new(format!("{}: {}", source.name(), error.message()));
+            error.help().map_or(named.clone(), |help| named.with_help(help))
+        })?;
+        Ok(config)
+    }
+
+    /// What was given on the command line wins over the scenario's own cassette.
+    fn extenders(&mut self, top: &Scenario, base: &Path) -> ExtenderSource {
+        let own = top.extender_cassette.as_ref().map(|file| base.join(file));
+        let replay = self.settings.replay.clone().or(own);
+        let source = ExtenderSource::of(self.settings.record.as_deref(), replay.as_deref());
+        source.unwrap_or_else(|error| {
+            self.errors.push(error);
+            ExtenderSource::Nowhere
+        })
     }
 
     fn finish(mut self, top: Scenario, base: &Path, name: String) -> Result<Plan, LoadErrors> {
@@ -351,12 +366,16 @@ impl<'a> Planner<'a> {
             (None, Some(path)) => Some(base.join(path)),
             (None, None) => None,
         };
-        let scheduler_config = config.and_then(|path| match self.scheduler_config(&path) {
-            Ok(config) => Some(config),
-            Err(LoadErrors(errors)) => {
-                self.errors.extend(errors);
-                None
-            }
+        let extenders = self.extenders(&top, base);
+        if config.is_none()
+            && self.errors.is_empty()
+            && let Err(error) = extenders.check(&SchedulerConfig::default())
+        {
+            self.errors.push(error);
+        }
+        let no_errors = self.errors.is_empty();
+        let scheduler_config = config.filter(|_| no_errors).and_then(|path| {
+            self.scheduler_config(&path, &extenders).map_err(|errors| self.errors.extend(errors.0)).ok()
         });
         if !self.errors.is_empty() {
             return Err(LoadErrors(self.errors));
@@ -376,6 +395,7 @@ impl<'a> Planner<'a> {
             // Every rule was checked when it was taken in.
             behaviors: rules.unwrap_or_default(),
             scheduler_config,
+            extenders,
             kinds: self.kinds,
             nodes: self.nodes,
             dump: self.dump,

@@ -13,9 +13,6 @@ use sim_core::api::request::{DeleteOptions, Propagation, Request};
 use sim_core::engine::log::{Keep, Record};
 use sim_core::load::{LoadError, LoadErrors};
 
-use crate::plan::registry;
-use sim_scheduler::scheduler::Scheduler;
-
 use crate::format::{Cascade, DeleteStep, PatchStep, PatchType};
 use crate::plan::{Do, Placed, Plan};
 
@@ -28,8 +25,7 @@ use super::unmodelled;
 pub(super) fn cluster_of(plan: &Plan) -> Result<Cluster, LoadErrors> {
     let mut builder = Cluster::builder();
     if let Some(config) = &plan.scheduler_config {
-        let scheduler = Scheduler::from_config(config, &registry());
-        builder = builder.scheduler(scheduler.map_err(|e| LoadError::new(e.to_string()))?);
+        builder = builder.scheduler(plan.extenders.scheduler(config)?);
     }
     let mut cluster = builder
         .seed(plan.seed)
