@@ -277,7 +277,9 @@ fn how_many_candidates_are_enough() {
 }
 
 /// An extender that answers with what a table says: nodes, their victims and violated budgets.
-struct Says(Result<Vec<(&'static str, &'static [&'static str], i64)>, &'static str>);
+struct Says(Result<Vec<NodeSaid>, &'static str>);
+
+type NodeSaid = (&'static str, &'static [&'static str], i64);
 
 impl Extender for Says {
     fn preempt(
@@ -320,7 +322,7 @@ fn extenders_have_a_say_in_candidates() {
             None => format!("{:?}: {}", outcome.status.code, outcome.status.message()),
         }
     };
-    let says = |answer: &[(&'static str, &'static [&'static str], i64)]| Says(Ok(answer.to_vec()));
+    let says = |answer: &[NodeSaid]| Says(Ok(answer.to_vec()));
     assert_eq!(outcome(vec![]), "a: a2 a1");
     for (name, list, want) in [
         ("takes a node out", vec![(asked(), says(&[("b", &["b2", "b1"], 0)]))], "b: b2 b1"),
