@@ -191,6 +191,39 @@ fn pods_of_a_dump_outlive_owners_that_are_not_in_it() {
 }
 
 #[test]
+fn a_pending_pod_is_explained_with_what_would_place_it() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("pod.yaml"), POD.replace("cpu: 1", "cpu: 3")).unwrap();
+    let cluster = "until: 20s\ncluster: {pools: [{name: node, count: 2, cpu: 2, memory: 4Gi}]}\nmanifests: [pod.yaml]\n";
+    fs::write(dir.path().join("s.yaml"), format!("{HEAD}{cluster}")).unwrap();
+    let told = wavetank(dir.path(), &["explain", "s.yaml", "a"]);
+    assert_eq!(told.code, Some(0), "{}", told.err);
+    for part in [
+        "0/2 nodes are available: 2 Insufficient cpu.",
+        "\nrefusals:\n  nodes  further  plugin            reason            eviction       e.g.\n",
+        "\nit would have fit\n  if it asked for at most 2 of cpu (asks 3): 2 nodes (node-0, node-1)\n",
+    ] {
+        assert!(told.out.contains(part), "{}\nlacks {part}", told.out);
+    }
+    let node = wavetank(dir.path(), &["explain", "s.yaml", "a", "--node", "node-1"]);
+    assert!(node.out.ends_with("node node-1: NodeResourcesFit: Insufficient cpu\n"), "{}", node.out);
+    let json = wavetank(dir.path(), &["explain", "s.yaml", "a", "--format", "json", "--show", "all"]);
+    let json: serde_json::Value = serde_json::from_str(&json.out).expect("JSON alone");
+    assert_eq!(json["attempt"]["answers"][1]["refusals"][0]["plugin"], "NodeResourcesFit");
+    assert_eq!(json["wouldFit"][0]["what"]["atMost"], "2");
+    assert_eq!(json["wouldFit"][0]["sizeThousandths"], 333);
+    for (args, part) in [
+        (&["--attempt", "9"][..], "no attempt 9; there are 1"),
+        (&["--node", "node-7"], "no node node-7 in attempt"),
+        (&["--pod", "b"], "cannot be used with"),
+    ] {
+        let done = wavetank(dir.path(), &[&["explain", "s.yaml", "a"], args].concat());
+        assert_eq!(done.code, Some(2));
+        assert!(done.err.contains(part), "{}\nlacks {part}", done.err);
+    }
+}
+
+#[test]
 fn a_pod_is_explained() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("pod.yaml"), POD).unwrap();

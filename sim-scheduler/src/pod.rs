@@ -122,6 +122,15 @@ impl PodInfo {
             spec,
         }
     }
+
+    /// The same with another spec, of a pod of some name. It is of no class: its number is that of no other.
+    pub(crate) fn with_spec(&self, spec: Arc<PodSpec>, pod: &str) -> PodInfo {
+        let (namespace, labels) = (self.namespace.clone(), self.labels.clone());
+        let claims = claims(&spec, pod);
+        let info = PodInfo::new(u64::MAX, namespace, labels, self.annotations.clone(), spec);
+        let (controller, terminating) = (self.controller.clone(), self.terminating);
+        PodInfo { claims, controller, terminating, ..info }
+    }
 }
 
 /// What a pod asks for in all, its status looked at, too.

@@ -41,10 +41,17 @@ impl Resources {
 
     /// Adds to a scalar resource.
     pub fn add_scalar(&mut self, name: &ResourceName, amount: i64) {
-        match self.scalars.binary_search_by(|(n, _)| n.cmp(name)) {
-            Ok(at) => self.scalars[at].1 = self.scalars[at].1.wrapping_add(amount),
-            Err(at) => self.scalars.insert(at, (name.clone(), amount)),
-        }
+        let place = self.scalar_mut(name);
+        *place = place.wrapping_add(amount);
+    }
+
+    /// Amount of a scalar resource, to be changed; it is listed from then on.
+    pub(crate) fn scalar_mut(&mut self, name: &ResourceName) -> &mut i64 {
+        let at = self.scalars.binary_search_by(|(n, _)| n.cmp(name)).unwrap_or_else(|at| {
+            self.scalars.insert(at, (name.clone(), 0));
+            at
+        });
+        &mut self.scalars[at].1
     }
 
     /// Adds `sign` times all amounts but the number of pods.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use sim_core::load::Strictness;
+use sim_scheduler::explain::Show;
 
 use super::exit;
 use crate::format::{Duration, NodeSize, Preset};
@@ -23,7 +24,7 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Run a scenario, or nodes and manifests given here.
     Run(Run),
-    /// Tell the life of one pod, and why it is pending.
+    /// Tell the life of one pod, why it is where it is, and what would have placed it.
     Explain(Explain),
     /// Name the first record in which two runs differ.
     Diff(Diff),
@@ -107,8 +108,51 @@ pub(super) struct Explain {
     #[command(flatten)]
     pub(super) input: Input,
     /// The pod, as NAMESPACE/NAME or NAME.
-    #[arg(long, value_name = "NS/NAME")]
-    pub(super) pod: String,
+    #[arg(value_name = "POD", required_unless_present = "pod")]
+    pub(super) named: Option<String>,
+    /// The same, where no scenario is named before it.
+    #[arg(long, value_name = "POD", conflicts_with = "named")]
+    pub(super) pod: Option<String>,
+    /// The attempt to show, from 1; without it: the last one.
+    #[arg(long, value_name = "N")]
+    pub(super) attempt: Option<u32>,
+    /// Show only what was said of this node.
+    #[arg(long, value_name = "NODE")]
+    pub(super) node: Option<String>,
+    /// Which nodes to list one by one.
+    #[arg(long, value_name = "NODES", default_value = "best")]
+    pub(super) show: Shown,
+    /// A table for people, or everything as JSON.
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub(super) format: Format,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Shown {
+    /// The feasible ones with the highest scores.
+    Best,
+    /// Those that were refused, or would have been.
+    Refused,
+    /// All.
+    All,
+}
+
+impl From<Shown> for Show {
+    fn from(shown: Shown) -> Show {
+        match shown {
+            Shown::Best => Show::Best,
+            Shown::Refused => Show::Refused,
+            Shown::All => Show::All,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
 }
 
 #[derive(Debug, Args)]

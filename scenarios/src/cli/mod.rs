@@ -3,6 +3,7 @@
 mod args;
 mod compare;
 mod exit;
+mod explain;
 mod problem;
 mod progress;
 mod run;
@@ -40,7 +41,7 @@ pub fn main() -> ExitCode {
     tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).without_time().init();
     let exit = match cli.command {
         Command::Run(args) => run::run(&args),
-        Command::Explain(args) => run::explain(&args),
+        Command::Explain(args) => explain::explain(&args),
         Command::Diff(args) => compare::diff(&args.a, &args.b),
         Command::Conformance(args) => conformance(args),
         Command::Import(args::Import { command: args::ImportCommand::Openb(args) }) => openb(&args),

@@ -1,20 +1,17 @@
-//! `wavetank run` and `wavetank explain`.
+//! `wavetank run`.
 
 use std::path::{Path, PathBuf};
 
-use sim_cluster::Cluster;
-use sim_core::api::kind::Kind;
-use sim_core::api::meta::Key;
 use sim_core::load::{LoadError, LoadErrors};
 
-use super::args::{Explain, Input, Run};
+use super::args::{Input, Run};
 use super::compare::same_again;
 use super::exit::Exit;
 use super::problem;
 use super::progress::Follower;
 use crate::format::{Manifest, NodePool, Scenario};
 use crate::plan::{Plan, Settings, from_file, from_scenario};
-use crate::runner::{Failure, Finished, Story, Wall, run as run_plan};
+use crate::runner::{Failure, Finished, Wall, run as run_plan};
 
 /// `wavetank run`.
 pub(super) fn run(args: &Run) -> Exit {
@@ -78,90 +75,13 @@ fn exit_of(finished: &Finished, same: bool) -> Exit {
     if failed.is_empty() { Exit::Passed } else { Exit::ExpectationFailed }
 }
 
-/// `wavetank explain`.
-pub(super) fn explain(args: &Explain) -> Exit {
-    let plan = match plan_of(&args.input) {
-        Ok(plan) => plan,
-        Err(errors) => return bad_input(&errors),
-    };
-    let (namespace, name) = args.pod.split_once('/').unwrap_or(("default", &args.pod));
-    let mut story = Story::of(namespace, name);
-    let finished = match run_plan(&plan, &mut story) {
-        Ok(finished) => finished,
-        Err(Failure::Input(errors)) => return bad_input(&errors),
-        Err(Failure::Io(error)) => {
-            problem::text(&error.to_string());
-            return Exit::RunFailed;
-        }
-    };
-    if story.is_empty() {
-        problem::text(&format!("no pod {namespace}/{name} in this run"));
-        suggest(&finished.cluster, namespace);
-        return Exit::BadInput;
-    }
-    print!("{}", story.to_text());
-    println!("{}", state_of(&finished.cluster, &Key::new(namespace, name)));
-    match finished.error {
-        Some(error) => {
-            problem::text(&error.to_string());
-            Exit::RunFailed
-        }
-        None => Exit::Passed,
-    }
-}
-
-fn suggest(cluster: &Cluster, namespace: &str) {
-    let pods = cluster.list(Kind::POD);
-    let names: Vec<String> = pods
-        .iter()
-        .filter(|p| p.meta.namespace() == namespace)
-        .take(10)
-        .map(|p| p.key().to_string())
-        .collect();
-    if !names.is_empty() {
-        eprintln!("  pods at the end of the run: {}", names.join(", "));
-    }
-}
-
-/// What the pod is at the end, and why it is pending if it is.
-fn state_of(cluster: &Cluster, key: &Key) -> String {
-    let now = cluster.now();
-    let Some(object) = cluster.api().store.get(Kind::POD, key) else {
-        return format!("at {now} the pod is gone");
-    };
-    let Some(pod) = object.as_pod() else { return String::new() };
-    let mut out = format!("at {now}: {}", pod.status.phase.as_str());
-    if !pod.node_name.is_empty() {
-        out.push_str(&format!(" on {}", pod.node_name));
-    }
-    for condition in &pod.status.conditions {
-        out.push_str(&format!("\n  {}={}", condition.kind, condition.status.as_str()));
-        if !condition.reason.is_empty() {
-            out.push_str(&format!(" ({})", condition.reason));
-        }
-        if !condition.message.is_empty() {
-            out.push_str(&format!(": {}", condition.message));
-        }
-    }
-    if pod.node_name.is_empty() {
-        let unscheduled = pod.status.condition("PodScheduled");
-        let why = match cluster.why_pending(key) {
-            none if none.is_empty() => unscheduled.map_or_else(String::new, |c| c.message.to_string()),
-            why => why,
-        };
-        let why = if why.is_empty() { "the scheduler has not looked at it yet" } else { &why };
-        out.push_str(&format!("\nwhy pending: {why}"));
-    }
-    out
-}
-
-fn bad_input(errors: &LoadErrors) -> Exit {
+pub(super) fn bad_input(errors: &LoadErrors) -> Exit {
     problem::all(errors);
     Exit::BadInput
 }
 
 /// The plan that the arguments ask for.
-fn plan_of(input: &Input) -> Result<Plan, LoadErrors> {
+pub(super) fn plan_of(input: &Input) -> Result<Plan, LoadErrors> {
     let settings = Settings {
         seed: input.seed,
         until: input.until.map(|d| d.0),

@@ -25,6 +25,11 @@ const RECORDS: u64 = 1 << 14;
 
 /// Somebody who follows a run. Nothing an observer does changes it.
 pub trait Observer {
+    /// A pod whose attempts are to be explained, and which of them is looked into (the last one if not said).
+    fn explains(&self) -> Option<(Key, Option<u32>)> {
+        None
+    }
+
     /// The run has come to this instant. Called often; be quick.
     fn reached(&mut self, now: Time) {
         let _ = now;
@@ -105,6 +110,10 @@ impl From<io::Error> for Stop {
 /// (a livelock, say) is [`Finished::error`].
 pub fn run(plan: &Plan, observer: &mut dyn Observer) -> Result<Finished, Failure> {
     let mut cluster = act::cluster_of(plan)?;
+    if let Some((pod, attempt)) = observer.explains() {
+        cluster.explain_pod(&pod);
+        cluster.look_into_attempt(attempt);
+    }
     let about = plan.expectations.iter().filter_map(|e| match &e.claim {
         Claim::Event { reason, about: Some(target), .. } => Some((reason.clone(), target.clone())),
         _ => None,

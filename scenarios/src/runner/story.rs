@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{self, BufRead};
 
+use sim_core::api::meta::Key;
 use sim_core::engine::log::{CommitVerb, Record, records};
 use sim_core::time::Time;
 
@@ -13,13 +14,15 @@ use super::run::Observer;
 pub struct Story {
     namespace: String,
     name: String,
+    /// The attempt that is looked into; the last one unless this says.
+    pub attempt: Option<u32>,
     lines: Vec<(Time, String)>,
 }
 
 impl Story {
     /// The story of a pod, still empty.
     pub fn of(namespace: &str, name: &str) -> Story {
-        Story { namespace: namespace.to_owned(), name: name.to_owned(), lines: Vec::new() }
+        Story { namespace: namespace.to_owned(), name: name.to_owned(), attempt: None, lines: Vec::new() }
     }
 
     /// True if the log never spoke of the pod.
@@ -71,6 +74,10 @@ impl Story {
 }
 
 impl Observer for Story {
+    fn explains(&self) -> Option<(Key, Option<u32>)> {
+        Some((Key::new(self.namespace.as_str(), self.name.as_str()), self.attempt))
+    }
+
     fn records(&mut self, encoded: &[u8]) -> io::Result<()> {
         for (at, record) in records(encoded) {
             if let Some(line) = self.tell(&record) {

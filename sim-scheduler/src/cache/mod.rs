@@ -20,7 +20,7 @@ use sim_core::api::meta::{Key, Uid};
 use sim_core::api::object::Object;
 use smol_str::SmolStr;
 
-use crate::node::NodeInfo;
+use crate::node::{NodeInfo, NodePod};
 use crate::pod::PodInfo;
 use claims::ClaimUsers;
 pub use columns::NodeColumns;
@@ -282,6 +282,39 @@ impl Cache {
         self.images.clear(slot, &mut entry.info.images);
         self.topologies.set(slot, None);
         self.touch(slot);
+    }
+
+    /// A node like another one joined, with a name of its own and only such pods as every node of its sort has: those of
+    /// DaemonSets. For what-ifs.
+    pub(crate) fn add_like(&mut self, slot: Slot, name: &SmolStr) -> Slot {
+        let like = self.node(slot).clone();
+        let zone = self.entries[slot as usize].zone.clone();
+        let slot = self.entry_of(name);
+        let mut labels = (*like.labels).clone();
+        if let Some(host) = labels.get_mut("kubernetes.io/hostname") {
+            *host = name.to_string();
+        }
+        let mut info = NodeInfo {
+            name: name.clone(),
+            slot: Some(slot),
+            labels: Arc::new(labels),
+            spec: like.spec,
+            unschedulable: like.unschedulable,
+            allocatable: like.allocatable,
+            ..NodeInfo::default()
+        };
+        self.topologies.set(slot, Some(&info.labels));
+        self.tree.add(&zone, slot);
+        let on_every_node =
+            |pod: &NodePod| pod.info.controller.as_ref().is_some_and(|c| c.kind == "DaemonSet");
+        for pod in like.pods.into_iter().filter(on_every_node) {
+            self.count_affinity(slot, &pod.info, 1);
+            info.add_pod(pod.uid, pod.info);
+        }
+        self.entries[slot as usize] = Entry { info, present: true, zone, ..Entry::default() };
+        self.shape_version += 1;
+        self.touch(slot);
+        slot
     }
 
     /// A pod is bound to a node, or assumed to be.

@@ -1,13 +1,13 @@
 //! Which pods are explained, and what is kept.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use sim_core::api::meta::Key;
 use sim_core::time::Time;
 use smol_str::SmolStr;
 
-use super::{ExplainedPreemption, Explanation};
+use super::{ExplainedPreemption, Explanation, Scene};
 use crate::cache::{Cache, Slot};
 use crate::cycle::{Evaluation, Nominator};
 use crate::framework::{Attempt, Preemption, Profile};
@@ -48,17 +48,28 @@ pub struct Explanations {
     pub who: Explained,
     /// How many bytes are kept, 256 MiB by default. The last explanation is kept whatever it takes.
     pub limit: usize,
+    /// Of which failed attempt of pods that are named one can ask what would have helped; the last one unless this says.
+    pub scene_of: Option<u32>,
     kept: VecDeque<Arc<Explanation>>,
     bytes: usize,
     dropped: u64,
     /// Names of the nodes, by version of their order.
     names: Option<(u64, Arc<[SmolStr]>)>,
+    scenes: BTreeMap<Key, Arc<Scene>>,
 }
 
 impl Default for Explanations {
     fn default() -> Explanations {
-        let (who, kept) = (Explained::Nobody, VecDeque::new());
-        Explanations { who, limit: 256 << 20, kept, bytes: 0, dropped: 0, names: None }
+        Explanations {
+            who: Explained::Nobody,
+            limit: 256 << 20,
+            kept: VecDeque::new(),
+            bytes: 0,
+            dropped: 0,
+            names: None,
+            scene_of: None,
+            scenes: BTreeMap::new(),
+        }
     }
 }
 
@@ -101,6 +112,21 @@ impl Explanations {
             let message = message.to_owned();
             self.keep(Explanation { message, ..Explanation::empty(pod, profile, now) });
         }
+    }
+
+    /// True if the surroundings of a pod's failed attempt are to be kept. They take as much as the scheduler's whole cache,
+    /// so that is done for pods only that are named.
+    pub(crate) fn wants_scene(&self, pod: &Key, attempt: u32) -> bool {
+        matches!(&self.who, Explained::Pods(pods) if pods.contains(pod))
+            && self.scene_of.is_none_or(|wanted| wanted == attempt)
+    }
+
+    pub(crate) fn keep_scene(&mut self, scene: Scene) {
+        self.scenes.insert(scene.object.meta.key.clone(), Arc::new(scene));
+    }
+
+    pub(crate) fn scene(&self, pod: &Key) -> Option<&Arc<Scene>> {
+        self.scenes.get(pod)
     }
 
     /// PostFilter plugins made room for the pod.

@@ -8,6 +8,7 @@ mod build;
 mod keep;
 mod numbers;
 mod table;
+mod whatif;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,6 +23,8 @@ use crate::mask::Mask;
 pub use keep::{Explained, Explanations};
 use numbers::Numbers;
 pub use table::{Show, Table};
+pub(crate) use whatif::Scene;
+pub use whatif::{Change, Counterfactual, WhatIf};
 
 /// Scores of one plugin or extender, for the feasible nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -95,6 +95,7 @@ impl Scheduler {
         self.cache.refresh();
         let nodes = self.cache.order().len();
         if nodes == 0 {
+            self.keep_scene(&pod, ctx.now());
             let failure = Failure {
                 message: "no nodes available to schedule pods".to_owned(),
                 rejected: true,
@@ -126,6 +127,9 @@ impl Scheduler {
                 Outcome::Failed(failure, Effects::default(), None)
             }
         };
+        if matches!(outcome, Outcome::Failed(..)) {
+            self.keep_scene(&pod, ctx.now());
+        }
         self.conclude_after(ctx, calls, pod, outcome);
     }
 

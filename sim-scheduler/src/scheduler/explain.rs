@@ -7,8 +7,9 @@ use sim_core::time::Time;
 use smol_str::SmolStr;
 
 use super::Scheduler;
-use crate::explain::Explanations;
+use crate::explain::{Explanations, Scene, WhatIf};
 use crate::framework::{Code, Diagnosis};
+use crate::queue::QueuedPod;
 
 /// What a plugin said, and about how many nodes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,6 +65,40 @@ impl Scheduler {
     /// The same, to say which pods are to be explained. That changes no decision.
     pub fn explanations_mut(&mut self) -> &mut Explanations {
         &mut self.explanations
+    }
+
+    /// Single changes that would have placed a pod, as things were at its last failed attempt if it is explained by name
+    /// (or at the one of [`Explanations::scene_of`]); else as they are now, if it waits. `None` if neither.
+    pub fn what_would_help(&self, pod: &Key, now: Time) -> Option<WhatIf> {
+        if let Some(scene) = self.explanations.scene(pod) {
+            return Some(scene.what_if());
+        }
+        let queued = self.queue.get(*self.pending.get(pod)?)?;
+        let mut scene = self.scene(queued, now);
+        scene.cluster.refresh();
+        scene.attempt += 1;
+        Some(scene.what_if())
+    }
+
+    /// What an attempt sees.
+    fn scene(&self, pod: &QueuedPod, now: Time) -> Scene {
+        Scene {
+            profile: self.profiles[pod.profile].clone(),
+            object: pod.object.clone(),
+            info: pod.info.clone(),
+            cluster: self.cache.clone(),
+            nominator: self.queue.nominator().clone(),
+            now,
+            attempt: pod.attempts,
+        }
+    }
+
+    /// An attempt found no node.
+    pub(super) fn keep_scene(&mut self, pod: &QueuedPod, now: Time) {
+        if self.explanations.wants_scene(&pod.object.meta.key, pod.attempts) {
+            let scene = self.scene(pod, now);
+            self.explanations.keep_scene(scene);
+        }
     }
 
     /// The last failed attempt of a pending pod; `None` if it was not tried yet, or is not pending.
