@@ -42,7 +42,8 @@
 //!
 //! [`READS`](framework::Plugin::READS) is a promise: [`Reads::NodeLocal`](framework::Reads::NodeLocal) answers depend on
 //! the pod's class and the one node only, so the scheduler keeps them per class and node and asks again when the node
-//! changes. That makes a decision cost what changed since the last one, not the number of nodes; see [`cycle`].
+//! changes. That makes a decision cost what changed since the last one, not the number of nodes; see [`cycle`]. Plugins
+//! that depend on pods elsewhere can keep counts per class instead ([`Columns`](framework::Columns)).
 //!
 //! # What is not here yet
 //!
