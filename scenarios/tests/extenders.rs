@@ -30,6 +30,7 @@ expect: [deployment/web available within 30s]
 ";
 
 /// Starts an extender that lets the last two nodes pass, prefers the last one, and counts its questions.
+#[expect(clippy::disallowed_methods, reason = "the extender is a program of its own")]
 fn start_extender() -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));

@@ -36,6 +36,7 @@ impl Http {
             return Err(format!("extender {url:?}: the URL does not begin with http://"));
         }
         let timeout = std::time::Duration::from_nanos(config.http_timeout.0.0.max(1).unsigned_abs());
+        // DIFFERS: upstream goes through the proxy that the environment names; a run depends on no environment.
         let settings = Agent::config_builder()
             .timeout_global(Some(timeout))
             .http_status_as_error(false)

@@ -326,6 +326,17 @@ fn answers_about_nodes_that_nobody_asked_about() {
 }
 
 #[test]
+fn what_preemption_cannot_help_wins() {
+    let mut extenders = Extenders::default();
+    let both: BTreeMap<SmolStr, SmolStr> = [("a".into(), "why".into())].into();
+    let says = Filtered { failed: both.clone(), failed_and_unresolvable: both, ..Filtered::names([]) };
+    extenders.add(asked("x").filter(), Arc::new(Says(says)));
+    let cache = cluster(vec![node("a").build()], &mut extenders);
+    let found = search(&bare_profile(), &cache, &pod("p").build(), &extenders);
+    assert_eq!(found.diagnosis.code_of(cache.slot("a")), Code::UnschedulableAndUnresolvable);
+}
+
+#[test]
 fn nodes_that_are_given_back_have_no_pods_for_scores() {
     for (objects, want) in [(false, "empty"), (true, "full")] {
         let script = Scripted { objects, ..Scripted::default() };

@@ -1,5 +1,7 @@
 //! Extenders through the component: what they decide, what they cost, and what happens in the meantime.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 use sim_core::engine::log::Keep;
 use sim_core::engine::timing::Delay;
@@ -7,7 +9,7 @@ use sim_core::time::mins;
 use smol_str::SmolStr;
 
 use super::*;
-use crate::extender::{Asked, ExtenderError, Filtered};
+use crate::extender::{Asked, ExtenderError, ExtenderMetaVictims, ExtenderVictims, Filtered};
 
 /// Lets one node pass, or fails, and binds or does not.
 #[derive(Clone, Copy)]
@@ -230,4 +232,102 @@ fn an_extender_sees_the_pod_itself() {
     }
     world.run_until(Time::ZERO);
     assert_eq!(names(&world), [pair("to-c", "c"), pair("to-a", "a")]);
+}
+
+#[test]
+fn filters_take_their_time_in_turn_and_ratings_together() {
+    let scheduler = Scheduler::default()
+        .with_extender(ExtenderSettings::named("x").filter().prioritize(1), Arc::new(Yes))
+        .with_extender(ExtenderSettings::named("y").filter().prioritize(1), Arc::new(Yes));
+    let mut world = World::new(scheduler);
+    world.env.timing.extender_call = Delay::Constant(secs(1));
+    world.add(&node("a").build());
+    world.add(&node("b").build());
+    world.add(&pod("web").build());
+    world.run_until(Time::ZERO + millis(2999));
+    assert!(names(&world).is_empty());
+    world.run_until(Time::ZERO + secs(3));
+    assert_eq!(names(&world).len(), 1);
+}
+
+/// Lets victims go from one node only.
+struct Spares(&'static str);
+
+impl Extender for Spares {
+    fn preempt(
+        &self,
+        _: &Asked<'_>,
+        candidates: &BTreeMap<SmolStr, ExtenderVictims>,
+    ) -> Result<BTreeMap<SmolStr, ExtenderMetaVictims>, ExtenderError> {
+        let left = candidates.iter().filter(|(node, _)| *node != self.0);
+        let meta = |victims: &ExtenderVictims| ExtenderMetaVictims {
+            pods: victims.pods.iter().map(|pod| pod.meta.uid).collect(),
+            pdb_violations: victims.pdb_violations,
+        };
+        Ok(left.map(|(node, victims)| (node.clone(), meta(victims))).collect())
+    }
+}
+
+#[test]
+fn a_preemption_waits_for_its_extenders() {
+    let settings = ExtenderSettings::named("x").preempt();
+    let mut world = World::new(Scheduler::default().with_extender(settings, Arc::new(Spares("a"))));
+    world.env.timing.extender_call = Delay::Constant(secs(1));
+    for name in ["a", "b"] {
+        world.add(&node(name).cpu("1").build());
+        // The victim on the spared node would be the cheaper one.
+        let priority = json!(if name == "a" { 1 } else { 2 });
+        world.add(&on(&pod(&format!("on-{name}")).cpu("1").with("priority", priority).build(), name));
+    }
+    world.add(&pod("high").cpu("1").with("priority", json!(100)).build());
+    world.run_until(Time::ZERO + millis(999));
+    assert!(world.port.requests.is_empty(), "nobody is evicted before the extender has spoken");
+    world.run_until(Time::ZERO + secs(1));
+    let told = world.port.requests.iter().filter_map(|(request, _)| match request {
+        Request::PatchPodStatus { key, patch, .. } => {
+            Some((key.name.as_str(), patch.nominated_node_name.as_deref()))
+        }
+        _ => None,
+    });
+    assert_eq!(told.collect::<Vec<_>>(), [("on-b", None), ("high", Some("b"))]);
+}
+
+#[test]
+fn resources_that_an_extender_takes_over_are_not_counted() {
+    let config = |ignored: bool| {
+        SchedulerConfig::from_json(json!({
+            "apiVersion": "kubescheduler.config.k8s.io/v1",
+            "kind": "KubeSchedulerConfiguration",
+            "extenders": [{
+                "urlPrefix": "http://gpus", "filterVerb": "filter",
+                "managedResources": [{"name": "example.com/gpu", "ignoredByScheduler": ignored}],
+            }],
+        }))
+        .expect("a configuration")
+    };
+    for (ignored, bound) in
+        [(true, vec![pair("gpu", "b"), pair("plain", "a")]), (false, vec![pair("plain", "a")])]
+    {
+        let mut asked_for = Vec::new();
+        let scheduler = Scheduler::from_config_with_extenders(
+            &config(ignored),
+            &Registry::in_tree(),
+            |number, extender| {
+                asked_for.push((number, extender.url_prefix.clone()));
+                Ok::<Arc<dyn Extender>, String>(Arc::new(only("b")))
+            },
+        );
+        let mut scheduler = scheduler.expect("a scheduler");
+        assert_eq!(asked_for, [(0, "http://gpus".to_owned())]);
+        scheduler.ties = Ties::LowestName;
+        let mut world = World::new(scheduler);
+        world.add(&node("a").build());
+        world.add(&node("b").build());
+        world.add(&pod("gpu").request("example.com/gpu", "1").build());
+        world.add(&pod("plain").build());
+        world.run_until(Time::ZERO);
+        assert_eq!(names(&world), bound);
+    }
+    let refused = Scheduler::from_config(&config(true), &Registry::in_tree()).expect_err("nobody to ask");
+    assert_eq!(refused.0, "extender \"http://gpus\" is a service outside of the simulation");
 }
