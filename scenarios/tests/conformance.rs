@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use scenarios::conformance::{Options, SchedulerOptions, Tally, run};
+use scenarios::conformance::{Options, Tally, run};
 
 /// Files of the outside folder that pass as a whole.
 const OUTSIDE: &[&str] = &[
@@ -22,15 +22,25 @@ const OUTSIDE: &[&str] = &[
     "kubelet/termination_derived.json",
 ];
 
-/// Areas of scheduler files that pass with `--no-postfilter`.
-const SCHEDULER: &[&str] = &["fit", "gates", "nodeaffinity", "ports", "sampling", "scoring", "taints"];
+/// Areas of scheduler files that pass.
+const SCHEDULER: &[&str] = &[
+    "fit",
+    "gates",
+    "nodeaffinity",
+    "podaffinity",
+    "ports",
+    "preemption",
+    "sampling",
+    "scoring",
+    "spread",
+    "taints",
+    "volumes",
+];
 
 fn check(paths: Vec<PathBuf>) {
     let mut out = Vec::new();
     let mut notices = Vec::new();
-    // The default profile is not complete yet: its plugins and what follows from a preemption are left out.
-    let scheduler = SchedulerOptions { no_postfilter: true };
-    let options = Options { paths, scheduler, ..Options::default() };
+    let options = Options { paths, ..Options::default() };
     let tally = run(&options, &mut out, &mut notices).expect("vectors can be read");
     let report = String::from_utf8_lossy(&out);
     assert!(matches!(tally, Tally { passed: 1.., failed: 0 }), "{report}");
