@@ -191,6 +191,32 @@ fn pods_of_a_dump_outlive_owners_that_are_not_in_it() {
 }
 
 #[test]
+fn metrics_are_the_same_bytes_every_time() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("pod.yaml"), POD).unwrap();
+    let run = |file: &str| {
+        let args = ["run", "--nodes", "2", "--apply", "pod.yaml", "--for", "1m", "--metrics", file];
+        let done = wavetank(dir.path(), &args);
+        assert_eq!(done.code, Some(0), "{}", done.err);
+        fs::read_to_string(dir.path().join(file)).expect("it is written")
+    };
+    let text = run("a.prom");
+    assert_eq!(text, run("b.prom"));
+    for line in [
+        "# TYPE scheduler_pod_scheduling_attempts histogram\n",
+        "scheduler_pending_pods{queue=\"active\"} 0\n",
+        "scheduler_schedule_attempts_total{profile=\"default-scheduler\",result=\"scheduled\"} 1\n",
+        "scheduler_scheduling_attempt_duration_seconds_bucket{profile=\"default-scheduler\",result=\"scheduled\",le=\"0.001\"} 0\n",
+        "scheduler_cache_size{type=\"nodes\"} 2\n",
+    ] {
+        assert!(text.contains(line), "{text}\nlacks {line}");
+    }
+    let args = ["run", "--nodes", "1", "--for", "1s", "--metrics", "absent/m.prom"];
+    let failed = wavetank(dir.path(), &args);
+    assert!(failed.code == Some(3) && failed.err.contains("absent/m.prom: "), "{}", failed.err);
+}
+
+#[test]
 fn a_pending_pod_is_explained_with_what_would_place_it() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("pod.yaml"), POD.replace("cpu: 1", "cpu: 3")).unwrap();

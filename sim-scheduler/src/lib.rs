@@ -58,6 +58,7 @@ pub mod extender;
 mod float;
 pub mod framework;
 pub mod mask;
+pub mod metrics;
 pub mod node;
 pub mod plugins;
 pub mod pod;

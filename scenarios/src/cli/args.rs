@@ -98,6 +98,9 @@ pub(super) struct Run {
     /// Write events.jsonl, objects.yaml and summary.json into this folder.
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
+    /// Write the scheduler's metrics at the end of the run, in the text form of Prometheus.
+    #[arg(long, value_name = "FILE")]
+    pub(super) metrics: Option<PathBuf>,
     /// Print the summary as JSON.
     #[arg(long)]
     pub(super) json: bool,

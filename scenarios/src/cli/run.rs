@@ -44,6 +44,11 @@ fn run_and_report(plan: &Plan, args: &Run) -> Result<Exit, Failure> {
     if let Some(out) = out {
         out.finish(&finished.cluster, &finished.summary)?;
     }
+    if let (Some(file), Some(scheduler)) = (&args.metrics, finished.cluster.scheduler()) {
+        let text = scheduler.metrics().to_string();
+        std::fs::write(file, text)
+            .map_err(|error| std::io::Error::new(error.kind(), format!("{}: {error}", file.display())))?;
+    }
     if args.json {
         println!("{}", serde_json::to_string_pretty(&finished.summary).map_err(std::io::Error::from)?);
     } else {

@@ -207,6 +207,11 @@ impl Cache {
         (slots, end)
     }
 
+    /// Number of nodes, also of those that only pods refer to, of pods, and of those of them that are assumed.
+    pub fn sizes(&self) -> [usize; 3] {
+        [self.by_name.len(), self.pods.len(), self.pods.values().filter(|pod| pod.assumed).count()]
+    }
+
     /// Pods that came and went since a mark, oldest first, and the new mark. `None` if the mark is too old.
     pub fn moves_since(&self, mark: u64) -> (Option<&[PodMove]>, u64) {
         let end = self.moves_base + self.moves.len() as u64;

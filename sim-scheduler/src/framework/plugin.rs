@@ -228,6 +228,8 @@ pub struct Effects {
     pub reject: Vec<(Uid, Status)>,
     /// How often extenders were asked; the cycle takes longer for it.
     pub extender_calls: ExtenderCalls,
+    /// How often `DefaultPreemption` was asked (`scheduler_preemption_attempts_total`).
+    pub preemption_attempts: u64,
 }
 
 /// Looks at the feasible nodes before scoring (only if there are several).

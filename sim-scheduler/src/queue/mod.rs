@@ -18,7 +18,7 @@ use sim_core::api::meta::Uid;
 use sim_core::api::object::Object;
 use sim_core::time::{Span, Time, mins, secs};
 
-use crate::framework::{Profile, SortKey, Surroundings, Wake, pod_changes};
+use crate::framework::{Profile, Rejectors, SortKey, Surroundings, Wake, pod_changes};
 use crate::pod::PodInfo;
 use hints::Strategy;
 use in_flight::InFlight;
@@ -56,6 +56,8 @@ pub struct Queue {
     nominator: Nominator,
     /// How many pods came to which queue, and why.
     incoming: BTreeMap<(QueueName, Cause), u64>,
+    /// By profile and plugin, how many waiting pods it refused; `None` if it never did.
+    refused: Vec<[Option<i64>; Rejectors::OTHERS + 1]>,
     initial_backoff: Span,
     max_backoff: Span,
     cycle: u64,
@@ -74,6 +76,7 @@ impl Queue {
             in_flight: InFlight::default(),
             nominator: Nominator::default(),
             incoming: BTreeMap::new(),
+            refused: Vec::new(),
             initial_backoff,
             max_backoff,
             cycle: 0,
@@ -101,6 +104,35 @@ impl Queue {
     /// How many pods came to which queue, and why (`scheduler_queue_incoming_pods_total`).
     pub fn incoming(&self) -> &BTreeMap<(QueueName, Cause), u64> {
         &self.incoming
+    }
+
+    /// By profile and number of the plugin, how many pods it refused that were not taken again since
+    /// (`scheduler_unschedulable_pods`). As upstream, a pod that is deleted still counts, and one that is kept out counts
+    /// whenever that is found out.
+    pub fn refused(&self) -> &[[Option<i64>; Rejectors::OTHERS + 1]] {
+        &self.refused
+    }
+
+    fn count_refused(&mut self, profile: usize, by: Rejectors, sign: i64) {
+        if by.is_empty() {
+            return;
+        }
+        while self.refused.len() <= profile {
+            self.refused.push([None; Rejectors::OTHERS + 1]);
+        }
+        for plugin in by.iter() {
+            *self.refused[profile][plugin].get_or_insert(0) += sign;
+        }
+    }
+
+    /// Asks the PreEnqueue plugins. True if one keeps the pod out.
+    fn is_gated(&mut self, with: QueueContext<'_>, pod: &mut QueuedPod) -> bool {
+        pre_enqueue(with, pod);
+        let Some(gate) = &pod.gate else { return false };
+        let mut by = Rejectors::default();
+        by.insert(gate.plugin);
+        self.count_refused(pod.profile, by, 1);
+        true
     }
 
     /// Pods that are next, in their order.
@@ -215,6 +247,7 @@ impl Queue {
                 continue;
             }
             self.cycle += 1;
+            self.count_refused(pod.profile, pod.unschedulable_plugins.union(pod.pending_plugins), -1);
             pod.unschedulable_plugins = Default::default();
             pod.pending_plugins = Default::default();
             pod.gate = None;
@@ -238,6 +271,7 @@ impl Queue {
         let uid = pod.object.meta.uid;
         if !self.pods.contains_key(&uid) {
             let refusal = Refusal::of(&pod);
+            self.count_refused(pod.profile, refusal.rejectors(), 1);
             if refusal.rejectors().is_empty() {
                 pod.consecutive_errors += 1;
             } else {
@@ -429,8 +463,7 @@ impl Queue {
         match strategy {
             Strategy::Skip => Err(pod),
             Strategy::AfterBackoff if self.is_backing_off(&mut pod, now) => {
-                pre_enqueue(with, &mut pod);
-                if pod.gate.is_some() {
+                if self.is_gated(with, &mut pod) {
                     return Err(pod);
                 }
                 let error = pod.unschedulable_plugins.union(pod.pending_plugins).is_empty();
@@ -450,8 +483,7 @@ impl Queue {
         cause: Cause,
         now: Time,
     ) -> Result<(), Box<QueuedPod>> {
-        pre_enqueue(with, &mut pod);
-        if pod.gate.is_some() {
+        if self.is_gated(with, &mut pod) {
             return Err(pod);
         }
         self.activated(with, pod, cause, now);

@@ -32,6 +32,8 @@ pub struct QueuedPod {
     pub timestamp: Time,
     /// When it was first ready to be tried.
     pub initial_attempt: Option<Time>,
+    /// When its present cycle began.
+    pub cycle_started: Time,
     /// Attempts so far.
     pub attempts: u32,
     /// Plugins that refused it in its last attempt, or keep it out.
@@ -76,6 +78,7 @@ impl QueuedPod {
             profile,
             timestamp: now,
             initial_attempt: None,
+            cycle_started: now,
             attempts: 0,
             unschedulable_plugins: Rejectors::default(),
             pending_plugins: Rejectors::default(),

@@ -21,6 +21,7 @@ use crate::framework::{
     ActionType, Attempt, ClusterEvent, Diagnosis, Effects, EventResource, Handle, Memory, Point,
     PostFiltered, Status,
 };
+use crate::metrics::Ending;
 use crate::queue::QueuedPod;
 
 /// Longest note of an Event.
@@ -96,6 +97,7 @@ impl Scheduler {
         let nodes = self.cache.order().len();
         if nodes == 0 {
             self.keep_scene(&pod, ctx.now());
+            self.metrics.algorithm(ctx.now() - pod.cycle_started);
             let failure = Failure {
                 message: "no nodes available to schedule pods".to_owned(),
                 rejected: true,
@@ -115,6 +117,7 @@ impl Scheduler {
                 let helped =
                     state.and_then(|s| self.post_filter(ctx.now(), &pod, s, &mut diagnosis, &mut effects));
                 calls.in_turn += effects.extender_calls.in_turn;
+                self.metrics.preemption_attempts += effects.preemption_attempts;
                 let PostFiltered { nominated_node: nominated, preemption, .. } = helped.unwrap_or_default();
                 let message = diagnosis.message(nodes);
                 let failure = Failure { message, rejected: true, diagnosis: Some(diagnosis), nominated };
@@ -262,6 +265,7 @@ impl Scheduler {
             score: 0,
         });
         ctx.event(&pod.object, EventType::Warning, "FailedScheduling", &note(&message));
+        self.count_failure(ctx.now(), &pod, rejected);
         let reason = if rejected { "Unschedulable" } else { "SchedulerError" };
         self.patch_status(ctx, &pod, reason, &message, nominated.as_deref());
         if self.explanations.who.includes(&pod.object.meta.key) {
@@ -284,6 +288,12 @@ impl Scheduler {
             Some(node) => self.queue.nominator_mut().nominate(uid(&object), &info, &node),
             None => self.queue.nominator_mut().add(&object, &info),
         }
+    }
+
+    /// An attempt failed.
+    pub(super) fn count_failure(&mut self, now: Time, pod: &QueuedPod, rejected: bool) {
+        let ending = if rejected { Ending::Unschedulable } else { Ending::Error };
+        self.metrics.attempt(pod.profile, ending, now - pod.cycle_started);
     }
 
     /// Writes the condition, unless it says the same already.

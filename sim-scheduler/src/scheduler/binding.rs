@@ -21,6 +21,7 @@ use crate::extender::ExtenderCalls;
 use crate::framework::{
     Attempt, Binding, Code, Effects, Permission, Point, PreBound, Status, Waiting, WaitingPod, Wake,
 };
+use crate::metrics::Ending;
 use crate::queue::{Happening, QueuedPod};
 
 /// Longest time that a Permit plugin can make a pod wait.
@@ -35,6 +36,8 @@ pub(super) struct Held {
     pub(super) gone: bool,
     slot: Slot,
     node: SmolStr,
+    /// When it was assumed; if a Permit plugin makes it wait, it does so since then.
+    assumed: Time,
     /// `None` if no plugin wants it.
     state: Option<CycleState>,
     /// PreBind plugins that are done.
@@ -80,6 +83,7 @@ impl Scheduler {
             gone: false,
             slot,
             node,
+            assumed: ctx.now(),
             state,
             pre_bind_at: 0,
             answers: Vec::new(),
@@ -181,6 +185,8 @@ impl Scheduler {
             let Waiting { pods, decided, .. } = &mut self.waiting;
             let id = decided.remove(0);
             let (Some(waiting), Some(held)) = (pods.remove(&id), self.held.remove(&id)) else { continue };
+            let code = waiting.rejected.as_ref().map_or(Code::Success, |status| status.code);
+            self.metrics.permitted(code, ctx.now() - held.assumed);
             match waiting.rejected {
                 None => self.bind(ctx, held),
                 Some(status) => self.binding_failed(ctx, held, &status),
@@ -352,6 +358,9 @@ impl Scheduler {
                     format!("Successfully assigned {}/{} to {}", meta.namespace(), meta.name(), held.node);
                 ctx.event(&held.pod.object, EventType::Normal, "Scheduled", &text);
                 self.last_attempts.remove(&id);
+                let QueuedPod { profile: number, cycle_started, attempts, initial_attempt, .. } = *held.pod;
+                self.metrics.attempt(number, Ending::Scheduled, ctx.now() - cycle_started);
+                self.metrics.bound(attempts, initial_attempt.map(|since| ctx.now() - since));
                 let Some(state) = held.state.as_mut() else { return };
                 let attempt = Attempt {
                     pod: &held.pod.info,
@@ -406,6 +415,7 @@ impl Scheduler {
         }
         if held.gone {
             self.queue.done(id);
+            self.count_failure(ctx.now(), &held.pod, rejected);
             ctx.event(&held.pod.object, EventType::Warning, "FailedScheduling", &status.message());
         } else {
             let failure = Failure::after_choice(held.slot, status);

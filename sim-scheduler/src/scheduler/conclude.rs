@@ -60,6 +60,7 @@ impl Scheduler {
         outcome: Outcome,
     ) {
         let delay = self.delay_of(ctx, calls);
+        self.metrics.algorithm(ctx.now() + delay - pod.cycle_started);
         if delay.is_zero() {
             return self.conclude(ctx, pod, outcome);
         }
@@ -78,6 +79,7 @@ impl Scheduler {
             outcome if !gone => self.conclude(ctx, pod, outcome),
             Outcome::Failed(failure, effects, preemption) => {
                 self.help(ctx, &pod, effects, preemption);
+                self.count_failure(ctx.now(), &pod, failure.rejected);
                 ctx.event(&pod.object, EventType::Warning, "FailedScheduling", &failure.note());
             }
             // DIFFERS: upstream takes the place for the pod that is gone, and gives it back when the API server refuses

@@ -46,6 +46,7 @@ use crate::cycle::{FastCycles, Sampling, TieBreak};
 use crate::explain::Explanations;
 use crate::extender::{Extender, ExtenderSettings, Extenders};
 use crate::framework::{Profile, ProfileError, Registry, Waiting};
+use crate::metrics::{Metrics, Snapshot};
 use crate::pod::Classes;
 use crate::queue::{Queue, QueueContext};
 
@@ -141,6 +142,7 @@ pub struct Scheduler {
     /// Its number among several schedulers of one cluster: each draws from streams of its own.
     pub number: u32,
     explanations: Explanations,
+    metrics: Metrics,
     cache: Cache,
     classes: Classes,
     queue: Queue,
@@ -165,6 +167,8 @@ pub struct Scheduler {
     preemption: Stream,
     next_tag: u64,
     cycle_timer: Option<TimerId>,
+    /// When the cycle began that the timer ends.
+    cycle_started: Time,
     backoff_timer: Option<(Time, TimerId)>,
     unschedulable_timer: Option<(Time, TimerId)>,
 }
@@ -193,6 +197,7 @@ impl Scheduler {
             ties: Ties::default(),
             number: 0,
             explanations: Explanations::default(),
+            metrics: Metrics::default(),
             cache,
             classes: Classes::default(),
             queue: Queue::new(initial, max),
@@ -213,6 +218,7 @@ impl Scheduler {
             preemption: Seed::default().stream("scheduler/preemption"),
             next_tag: 0,
             cycle_timer: None,
+            cycle_started: Time::ZERO,
             backoff_timer: None,
             unschedulable_timer: None,
         }
@@ -267,6 +273,11 @@ impl Scheduler {
         &self.profiles
     }
 
+    /// kube-scheduler's metrics as they are now.
+    pub fn metrics(&self) -> Snapshot {
+        Snapshot::of(&self.metrics, &self.profiles, &self.queue, &self.cache, self.held.len())
+    }
+
     /// The cluster as the scheduler knows it.
     pub fn cache(&self) -> &Cache {
         &self.cache
@@ -309,6 +320,7 @@ impl Scheduler {
     fn arm(&mut self, ctx: &mut Ctx<'_, Timer>) {
         if self.cycle_timer.is_none() && self.concluding.is_none() && self.queue.is_ready() {
             let cost = ctx.timing().scheduling_cycle.sample(&mut self.cycle_cost);
+            self.cycle_started = ctx.now();
             self.cycle_timer = Some(ctx.set_timer(cost, Timer::Cycle));
         }
         if let Some(at) = self.queue.next_backoff_flush()
@@ -368,7 +380,8 @@ impl Component for Scheduler {
         match timer {
             Timer::Cycle => {
                 self.cycle_timer = None;
-                if let Some(pod) = self.queue.pop() {
+                if let Some(mut pod) = self.queue.pop() {
+                    pod.cycle_started = self.cycle_started;
                     self.schedule_one(ctx, pod);
                 }
             }

@@ -60,12 +60,14 @@ impl Scheduler {
     /// Starts to evict the victims.
     pub(super) fn preempt(&mut self, ctx: &mut Ctx<'_, Timer>, pod: &QueuedPod, preemption: Preemption) {
         let Preemption { plugin, node, victims, .. } = preemption;
+        self.metrics.victims(victims.len());
         let victims = victims.iter().filter_map(|uid| self.cache.pod_object(*uid).cloned());
         // Those that end already need no push.
         let victims: Vec<_> = victims.filter(|victim| !victim.meta.is_deleting()).collect();
         if victims.is_empty() {
             return;
         }
+        self.metrics.preemption();
         self.preempting.insert(pod.object.meta.uid);
         self.take_back_promises(ctx, pod, &node);
         self.next_preemption += 1;

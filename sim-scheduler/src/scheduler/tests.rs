@@ -16,6 +16,7 @@ use crate::testing::{node, pod};
 
 mod explain;
 mod extenders;
+mod metrics;
 mod preemption;
 mod volumes;
 

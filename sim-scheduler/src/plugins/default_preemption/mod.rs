@@ -155,6 +155,7 @@ impl PostFilter for DefaultPreemption {
         diagnosis: &Diagnosis,
         effects: &mut Effects,
     ) -> PostFiltered {
+        effects.preemption_attempts += 1;
         let mut outcome = self.preempt(handle, diagnosis, &mut effects.extender_calls);
         let message = outcome.status.message();
         if !message.is_empty() {
