@@ -22,6 +22,34 @@ pub struct SpreadColumns {
     generation: AtomicU64,
     /// Room for scores.
     raw: Vec<i64>,
+    sums: Vec<f64>,
+}
+
+/// Normalised scores by raw score, of nodes that are all rated: a division per node is what costs otherwise.
+struct Normal {
+    lowest: i64,
+    table: Vec<i64>,
+}
+
+impl Normal {
+    /// `None` if the scores are too different for a table.
+    fn of(raw: &[i64]) -> Option<Normal> {
+        let (lowest, highest) = (*raw.iter().min()?, *raw.iter().max()?);
+        let range = usize::try_from(highest.checked_sub(lowest)?).ok()?;
+        if lowest < 0 || range > raw.len() {
+            return None;
+        }
+        // Lowest and highest come along, so that they are those of all.
+        let mut table: Vec<i64> = (lowest..=highest).collect();
+        normalize(&mut table, |_| false);
+        Some(Normal { lowest, table })
+    }
+
+    fn add_to(&self, totals: &mut [i64], raw: &[i64], weight: i64) {
+        for (total, score) in totals.iter_mut().zip(raw) {
+            *total += self.table[(score - self.lowest) as usize] * weight;
+        }
+    }
 }
 
 /// Rises whenever something changes that default selectors are made of.
@@ -43,6 +71,7 @@ impl Columns for PodTopologySpread {
                 .then(|| SoftSpread::of(cluster, pod, soft, self.requires_all_topologies(pod))),
             generation: AtomicU64::new(generation(cluster.objects())),
             raw: Vec::new(),
+            sums: Vec::new(),
         })
     }
 
@@ -105,15 +134,19 @@ impl Columns for PodTopologySpread {
         weight: i64,
         totals: &mut [i64],
     ) -> bool {
-        let SpreadColumns { soft: Some(soft), raw, .. } = kept else { return false };
+        let SpreadColumns { soft: Some(soft), raw, sums, .. } = kept else { return false };
         let order = attempt.cluster.order();
-        let slot = |at: &u32| order[*at as usize];
-        let weights = soft.weights(feasible.iter().map(slot));
-        raw.clear();
-        raw.extend(feasible.iter().map(|at| soft.score(&weights, slot(at))));
-        normalize(raw, |i| feasible.get(i).is_some_and(|at| !soft.rates(slot(at))));
-        for (total, score) in totals.iter_mut().zip(raw) {
-            *total += *score * weight;
+        let slots = feasible.iter().map(|at| order[*at as usize]);
+        let weights = soft.weights(slots.clone());
+        soft.scores(&weights, slots, sums, raw);
+        match soft.rates_all().then(|| Normal::of(raw)).flatten() {
+            Some(normal) => normal.add_to(totals, raw, weight),
+            None => {
+                normalize(raw, |i| feasible.get(i).is_some_and(|at| !soft.rates(order[*at as usize])));
+                for (total, score) in totals.iter_mut().zip(raw) {
+                    *total += *score * weight;
+                }
+            }
         }
         true
     }

@@ -8,7 +8,7 @@ use smol_str::SmolStr;
 
 use super::constraints::{Constraint, HOSTNAME, Inclusion};
 use crate::cache::{Cache, Domain, PodMove, Slot, Topology};
-use crate::float::{DomainWeight, spread_score};
+use crate::float::{DomainWeight, rounded, spread_score, spread_term};
 use crate::node::NodeInfo;
 use crate::plugins::topology_counts::{DomainCounts, SkewCounts};
 use crate::pod::PodInfo;
@@ -156,6 +156,11 @@ impl<C: Counts> Spread<C> {
         !self.require_all || self.topologies.iter().all(|topology| topology.at(slot).is_some())
     }
 
+    /// True if every node counts, whatever labels it lacks.
+    pub(super) fn rates_all(&self) -> bool {
+        !self.require_all
+    }
+
     /// A node without the label counts with those whose label is empty, if nodes without it count at all.
     #[inline]
     fn domain_or_empty(&self, constraint: usize, slot: Slot) -> Option<Domain> {
@@ -222,6 +227,43 @@ impl SoftSpread {
     /// What matching pods weigh when these nodes are feasible, by constraint.
     pub(super) fn weights(&self, feasible: impl Iterator<Item = Slot>) -> SmallVec<[DomainWeight; 4]> {
         self.sizes(feasible).into_iter().map(DomainWeight::among).collect()
+    }
+
+    /// Raw scores of nodes, as [`SoftSpread::score`] gives them one by one: the same sums, constraint by constraint.
+    pub(super) fn scores(
+        &self,
+        weights: &[DomainWeight],
+        slots: impl Iterator<Item = Slot> + Clone,
+        sums: &mut Vec<f64>,
+        out: &mut Vec<i64>,
+    ) {
+        sums.clear();
+        sums.resize(slots.clone().count(), 0.0);
+        for (i, (constraint, weight)) in self.constraints.iter().zip(weights).enumerate() {
+            let topology = &*self.topologies[i];
+            let term = |pods: i64| spread_term(pods, constraint.max_skew, *weight);
+            if self.is_per_node(i) {
+                let step = self.constraints.len();
+                for (sum, slot) in sums.iter_mut().zip(slots.clone()) {
+                    if topology.at(slot).is_some() {
+                        let share = self.shares.get(slot as usize * step + i);
+                        *sum += term(share.map_or(0, |share| share.pods));
+                    }
+                }
+                continue;
+            }
+            let terms: Vec<f64> =
+                (0..topology.bound()).map(|d| term(self.counts[i].get(d as Domain))).collect();
+            for (sum, slot) in sums.iter_mut().zip(slots.clone()) {
+                if let Some(domain) = topology.at(slot) {
+                    *sum += terms.get(domain as usize).copied().unwrap_or_else(|| term(0));
+                }
+            }
+        }
+        out.clear();
+        out.extend(
+            sums.iter().zip(slots).map(|(sum, slot)| if self.rates(slot) { rounded(*sum) } else { 0 }),
+        );
     }
 
     /// Raw score of a node: weighted number of matching pods in its domains, fewer are better. 0 if it is not rated.
