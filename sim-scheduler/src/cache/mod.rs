@@ -4,8 +4,10 @@
 //! here, so there is one copy; [`Cache::refresh`] does what the copying did beside: it fixes the order of the nodes and
 //! the number of nodes that have an image, which both lag behind the cache as upstream's do.
 
+mod allocations;
 mod claims;
 mod columns;
+mod devices;
 mod groups;
 mod images;
 mod objects;
@@ -18,12 +20,17 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use sim_core::api::meta::{Key, Uid};
 use sim_core::api::object::Object;
+use sim_dra::allocator::Allocator;
+use sim_dra::api::ResourceClaim;
+use sim_dra::features::Features;
 use smol_str::SmolStr;
 
 use crate::node::{NodeInfo, NodePod};
 use crate::pod::PodInfo;
 use claims::ClaimUsers;
 pub use columns::NodeColumns;
+use devices::Devices;
+pub(crate) use devices::metadata;
 pub use groups::Group;
 use groups::Groups;
 use images::Images;
@@ -80,6 +87,7 @@ pub struct Cache {
     claim_users: ClaimUsers,
     groups: Groups,
     topologies: Topologies,
+    devices: Devices,
     /// Nodes with pods that have inter-pod affinity of any sort, with their number.
     with_affinity: BTreeMap<Slot, u32>,
     /// The same of required anti-affinity.
@@ -143,6 +151,11 @@ impl Cache {
     pub fn topology(&self, key: &str) -> Arc<Topology> {
         let present = self.entries.iter().enumerate().filter(|(_, entry)| entry.present);
         self.topologies.of(key, present.map(|(slot, entry)| (slot as Slot, &entry.info.labels)))
+    }
+
+    /// Finds devices for claims that have none yet, among those that no other claim has.
+    pub fn allocator(&self, features: Features, claims: &[Arc<ResourceClaim>]) -> Allocator {
+        self.devices.allocator(&self.objects, features, claims)
     }
 
     /// Nodes that cycles see with pods that have inter-pod affinity or anti-affinity of any sort

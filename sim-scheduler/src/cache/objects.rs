@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sim_core::api::kind::Kind;
-use sim_core::api::meta::Key;
+use sim_core::api::meta::{Key, Uid};
 use sim_core::api::object::Object;
+use sim_dra::allocator::AllocatedState;
+
+use super::allocations::Allocations;
 
 #[derive(Clone, Debug)]
 struct Entry {
@@ -26,6 +29,7 @@ struct Table {
 #[derive(Clone, Debug, Default)]
 pub struct Objects {
     tables: BTreeMap<Kind, Table>,
+    allocations: Allocations,
 }
 
 impl Objects {
@@ -63,43 +67,80 @@ impl Objects {
         self.tables.get(&kind).map_or(0, |table| table.generation)
     }
 
+    /// Devices that ResourceClaims have, or will have once that is written.
+    pub fn allocated_devices(&self) -> &Arc<AllocatedState> {
+        self.allocations.state()
+    }
+
+    /// True while the allocation of a ResourceClaim is being written (`ClaimHasPendingAllocation`).
+    pub fn is_pending(&self, claim: Uid) -> bool {
+        self.allocations.is_pending(claim)
+    }
+
+    /// The allocation of a ResourceClaim is being written, so that the claim will be this; or that is over.
+    pub fn set_pending(&mut self, key: &Key, claim: Uid, pending: Option<Arc<Object>>) {
+        let known = self.get(Kind::RESOURCE_CLAIM, key).cloned();
+        self.allocations.set_pending(claim, pending, known.as_deref());
+    }
+
+    /// A claim as it is before a change, to be held against what it is then.
+    fn claim_before(&self, kind: Kind, key: &Key) -> Option<Arc<Object>> {
+        if kind == Kind::RESOURCE_CLAIM { self.get(kind, key).cloned() } else { None }
+    }
+
+    fn claim_changed(&mut self, kind: Kind, key: &Key, before: Option<Arc<Object>>) {
+        if kind == Kind::RESOURCE_CLAIM {
+            let now = self.get(kind, key).cloned();
+            self.allocations.changed(before.as_deref(), now.as_deref());
+        }
+    }
+
     /// An object was seen. As in upstream's assume cache, a version that is not newer than an assumed one is ignored.
     pub fn set(&mut self, object: Arc<Object>) {
-        let table = self.tables.entry(object.kind).or_default();
-        let key = object.meta.key.clone();
+        let (kind, key) = (object.kind, object.meta.key.clone());
+        let before = self.claim_before(kind, &key);
+        let table = self.tables.entry(kind).or_default();
         let version = object.meta.resource_version;
         let assumed = table.entries.get(&key).and_then(|entry| entry.assumed.as_ref());
         if assumed.is_some_and(|assumed| version <= assumed.meta.resource_version) {
             return;
         }
         table.generation += 1;
-        table.entries.insert(key, Entry { seen: object, assumed: None });
+        table.entries.insert(key.clone(), Entry { seen: object, assumed: None });
+        self.claim_changed(kind, &key, before);
     }
 
     /// An object is gone.
     pub fn remove(&mut self, kind: Kind, key: &Key) {
+        let before = self.claim_before(kind, key);
         if let Some(table) = self.tables.get_mut(&kind) {
             table.generation += 1;
             table.entries.remove(key);
         }
+        self.claim_changed(kind, key, before);
     }
 
     /// Goes on as if the object were this one. False if it is not known.
     pub fn assume(&mut self, object: Arc<Object>) -> bool {
-        let Some(table) = self.tables.get_mut(&object.kind) else { return false };
-        let Some(entry) = table.entries.get_mut(&object.meta.key) else { return false };
+        let (kind, key) = (object.kind, object.meta.key.clone());
+        let before = self.claim_before(kind, &key);
+        let Some(table) = self.tables.get_mut(&kind) else { return false };
+        let Some(entry) = table.entries.get_mut(&key) else { return false };
         table.generation += 1;
         entry.assumed = Some(object);
+        self.claim_changed(kind, &key, before);
         true
     }
 
     /// Forgets what was assumed of an object.
     pub fn restore(&mut self, kind: Kind, key: &Key) {
+        let before = self.claim_before(kind, key);
         let Some(table) = self.tables.get_mut(&kind) else { return };
         if let Some(entry) = table.entries.get_mut(key)
             && entry.assumed.take().is_some()
         {
             table.generation += 1;
+            self.claim_changed(kind, key, before);
         }
     }
 }

@@ -145,6 +145,7 @@ pub trait AnyPlugin: Send + Sync {
         attempt: &Attempt<'_>,
         node: &str,
         answers: &[Result<Arc<Object>, ApiError>],
+        effects: &mut Effects,
     ) -> PreBound;
     fn bind(&self, attempt: &Attempt<'_>, node: &str) -> Binding;
     fn post_bind(&self, state: &mut State, attempt: &Attempt<'_>, node: &str);
@@ -186,7 +187,7 @@ pub struct Registration<P: Plugin> {
     reserve: Option<ReserveStep<P, Status>>,
     unreserve: Option<ReserveStep<P, ()>>,
     permit: Option<PermitFn<P>>,
-    pre_bind: Option<fn(&P, &mut P::Cycle, &Attempt<'_>, &str, Answers<'_>) -> PreBound>,
+    pre_bind: Option<fn(&P, &mut P::Cycle, &Attempt<'_>, &str, Answers<'_>, &mut Effects) -> PreBound>,
     bind: Option<fn(&P, &Attempt<'_>, &str) -> Binding>,
     post_bind: Option<NodeStep<P, ()>>,
 }
@@ -491,8 +492,9 @@ impl<P: Plugin> AnyPlugin for Registration<P> {
         attempt: &Attempt<'_>,
         node: &str,
         answers: &[Result<Arc<Object>, ApiError>],
+        effects: &mut Effects,
     ) -> PreBound {
-        self.pre_bind.expect(ABSENT)(&self.plugin, self.cycle_mut(state), attempt, node, answers)
+        self.pre_bind.expect(ABSENT)(&self.plugin, self.cycle_mut(state), attempt, node, answers, effects)
     }
 
     fn bind(&self, attempt: &Attempt<'_>, node: &str) -> Binding {

@@ -222,6 +222,9 @@ pub struct Effects {
     pub assume: Vec<Arc<Object>>,
     /// Objects whose assumed state is to be dropped, after `assume`.
     pub restore: Vec<(Kind, Key)>,
+    /// ResourceClaims whose allocation is being written from now on, with what they will be; `None` if it is not any more
+    /// ([`Objects::set_pending`]). After `assume`, before `restore`.
+    pub pending: Vec<(Key, Uid, Option<Arc<Object>>)>,
     /// Requests to be sent; nobody waits for their answers.
     pub requests: Vec<Request>,
     /// Pods to be rejected, if a Permit plugin made them wait.
@@ -331,6 +334,7 @@ pub trait PreBind: Plugin {
         attempt: &Attempt<'_>,
         node: &str,
         answers: &[Result<Arc<Object>, ApiError>],
+        effects: &mut Effects,
     ) -> PreBound;
 }
 

@@ -84,7 +84,8 @@ pub(crate) fn register(registry: &mut Registry) {
         .register("ImageLocality", |_| Ok(plugin(image_locality::ImageLocality).pre_score().score().into()));
     registry.register("DynamicResources", |_| {
         let made = plugin(dynamic_resources::DynamicResources);
-        Ok(made.pre_enqueue().pre_filter().filter().post_filter().reserve().pre_bind().into())
+        let made = made.pre_enqueue().pre_filter().cluster_filter().post_filter().reserve().pre_bind();
+        Ok(made.queueing_hints().into())
     });
     registry.register("DefaultPreemption", |value| {
         let made = default_preemption::DefaultPreemption::new(args::read(value)?);

@@ -228,6 +228,9 @@ impl Scheduler {
                 objects.assume(object);
             });
         }
+        for (key, uid, pending) in effects.pending {
+            self.cache.objects_mut().set_pending(&key, uid, pending);
+        }
         for (kind, key) in effects.restore {
             self.with_claim_events(ctx.now(), kind, &key, |objects| objects.restore(kind, &key));
         }

@@ -199,7 +199,10 @@ impl Scheduler {
         let id = uid(&held.pod.object);
         // Nobody can refuse the pod any more, so events do not matter to it.
         self.queue.done(id);
-        match self.pre_bind(ctx.now(), &mut held) {
+        let mut effects = Effects::default();
+        let outcome = self.pre_bind(ctx.now(), &mut held, &mut effects);
+        self.apply(ctx, effects);
+        match outcome {
             PreBound::Done(status) if status.is_success() => return self.ask_binders(ctx, held),
             PreBound::Done(status) => return self.binding_failed(ctx, held, &status),
             PreBound::Send(requests) => {
@@ -218,14 +221,14 @@ impl Scheduler {
     }
 
     /// Asks the PreBind plugins in turn. Anything but an unfinished one is `Done`.
-    fn pre_bind(&self, now: Time, held: &mut Held) -> PreBound {
+    fn pre_bind(&self, now: Time, held: &mut Held, effects: &mut Effects) -> PreBound {
         let profile = &self.profiles[held.pod.profile];
         let attempt = Attempt { pod: &held.pod.info, object: &held.pod.object, cluster: &self.cache, now };
         let Some(state) = held.state.as_mut() else { return PreBound::Done(Status::success()) };
         while let Some(&i) = profile.at(Point::PreBind).get(held.pre_bind_at) {
             let plugin = profile.plugin(i);
             let answers: Vec<_> = std::mem::take(&mut held.answers).into_iter().flatten().collect();
-            match plugin.pre_bind(state.of_mut(i), &attempt, &held.node, &answers) {
+            match plugin.pre_bind(state.of_mut(i), &attempt, &held.node, &answers, effects) {
                 PreBound::Done(status) if matches!(status.code, Code::Success | Code::Skip) => {
                     held.pre_bind_at += 1;
                 }

@@ -1,5 +1,6 @@
 //! Scheduler files: a scenario is replayed attempt by attempt, and everything recorded about an attempt is compared.
 
+mod claims;
 mod replay;
 mod step;
 

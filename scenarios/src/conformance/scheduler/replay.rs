@@ -13,15 +13,18 @@ use sim_scheduler::cache::{Cache, Slot};
 use sim_scheduler::config::SchedulerConfig;
 use sim_scheduler::cycle::{
     CycleState, Evaluation, FastCycles, FastOutcome, Nominator, Sampling, TieBreak, evaluate,
-    run_post_filters,
+    filters_with_nominated_pods, run_post_filters,
 };
 use sim_scheduler::framework::{
-    Attempt, Effects, Handle, Point, PostFiltered, Preemption, Profile, Registry, Status, Surroundings,
+    Attempt, Code, Effects, Handle, Plugin, Point, PostFiltered, PreBound, Preemption, Profile, Registry,
+    Status, Surroundings,
 };
+use sim_scheduler::plugins::volume_binding::VolumeBinding;
 use sim_scheduler::pod::{Classes, PodInfo};
 use smol_str::SmolStr;
 
 use super::super::SchedulerOptions;
+use super::claims;
 use super::step::{Outcome, status_json};
 
 /// When the first scheduled pod starts, from the epoch; each further one starts a second later.
@@ -140,9 +143,10 @@ impl Replay {
             );
             self.check_fast(&fast, &found, chosen)?;
         }
-        let mut post_filter = None;
+        self.complete(attempt, &state, &mut found);
+        let (mut post_filter, mut effects) = (None, Effects::default());
         if found.error.is_none() && chosen.is_none() && !self.options.no_postfilter {
-            post_filter = self.post_filter(attempt, &state, &mut found);
+            post_filter = self.post_filter(attempt, &state, &mut found, &mut effects);
         }
         let outcome = Outcome {
             found: &found,
@@ -153,12 +157,16 @@ impl Replay {
         let mut step = outcome.step(&self.cache);
         self.start = found.next_start;
         if let (Some(slot), None) = (chosen, &found.error) {
-            let volumes = self.schedule(object, info, slot, &mut state)?;
+            let (volumes, claims) = self.schedule(object, info, slot, &mut state)?;
             if !volumes.is_empty() {
                 step["volumes"] = json!(volumes);
             }
+            if !claims.is_empty() {
+                step["claims"] = json!(claims);
+            }
         } else if let Some(post_filter) = post_filter {
             self.act_on(&object, &info, post_filter, number);
+            claims::answer_all(self.cache.objects_mut(), &effects.requests);
         }
         Ok(step)
     }
@@ -170,6 +178,26 @@ impl Replay {
             let plugin = self.profile.plugin(*i);
             plugin.pre_enqueue(object, surroundings).into_status(plugin.name())
         })
+    }
+
+    /// An error of a filter ends an attempt. The recorder asked about all nodes nevertheless, and blamed nobody.
+    fn complete(&self, attempt: Attempt<'_>, state: &CycleState, found: &mut Evaluation) {
+        if found.error.is_none() || found.diagnosis.pre_filter.is_some() {
+            return;
+        }
+        let refused: Vec<Slot> = found.diagnosis.nodes.iter().map(|(slot, _)| slot).collect();
+        for slot in self.cache.order().iter().copied() {
+            let node = self.cache.node(slot);
+            let excluded = found.pre_filter_nodes.as_ref().is_some_and(|nodes| !nodes.contains(&node.name));
+            if excluded || refused.contains(&slot) || found.feasible.contains(&slot) {
+                continue;
+            }
+            found.diagnosis.unschedulable_plugins.clear();
+            match filters_with_nominated_pods(&self.profile, state, &attempt, &self.nominator, node) {
+                None => found.feasible.push(slot),
+                Some(status) => found.diagnosis.nodes.push(slot, status),
+            }
+        }
     }
 
     /// The fast way through a cycle must agree with the plain one.
@@ -195,6 +223,7 @@ impl Replay {
         attempt: Attempt<'_>,
         state: &CycleState,
         found: &mut Evaluation,
+        effects: &mut Effects,
     ) -> Option<PostFiltered> {
         let (profile, nominator) = (&self.profile, &self.nominator);
         let handle = Handle {
@@ -207,19 +236,20 @@ impl Replay {
             extenders: None,
             explain: true,
         };
-        let outcome = run_post_filters(&handle, &found.diagnosis, &mut Effects::default())?;
+        let outcome = run_post_filters(&handle, &found.diagnosis, effects)?;
         found.diagnosis.post_filter = outcome.status.message();
         Some(outcome)
     }
 
-    /// The pod starts at once. Returns the claims that were reserved volumes, with the volumes.
+    /// The pod starts at once. Returns the claims that were reserved volumes, with the volumes, and what became of claims
+    /// for devices.
     fn schedule(
         &mut self,
         mut object: Object,
         info: Arc<PodInfo>,
         slot: Slot,
         state: &mut CycleState,
-    ) -> Result<BTreeMap<SmolStr, SmolStr>, String> {
+    ) -> Result<(BTreeMap<SmolStr, SmolStr>, Vec<Value>), String> {
         if let Body::Pod(pod) = &mut object.body {
             let start = FIRST_START + secs(self.scheduled);
             Arc::make_mut(&mut pod.status).start_time.get_or_insert(start);
@@ -240,10 +270,51 @@ impl Replay {
             // What would be undone is what was reserved.
             plugin.unreserve(&mut state.of(i).clone(), &attempt, &node, &mut undone);
         }
-        for object in reserved.assume {
-            self.cache.objects_mut().assume(object);
+        self.apply(reserved);
+        self.pre_bind(&info, &object, &node, state)?;
+        let claims = claims::of_pod(&object, self.cache.objects());
+        Ok((self.volumes(&undone.restore), claims))
+    }
+
+    fn apply(&mut self, effects: Effects) {
+        let objects = self.cache.objects_mut();
+        for object in effects.assume {
+            objects.assume(object);
         }
-        Ok(self.volumes(&undone.restore))
+        for (key, uid, pending) in effects.pending {
+            objects.set_pending(&key, uid, pending);
+        }
+    }
+
+    /// Writes what PreBind plugins want written; nothing was recorded of volumes after Reserve.
+    fn pre_bind(
+        &mut self,
+        info: &PodInfo,
+        object: &Object,
+        node: &str,
+        state: &mut CycleState,
+    ) -> Result<(), String> {
+        for at in 0..self.profile.at(Point::PreBind).len() {
+            let i = self.profile.at(Point::PreBind)[at];
+            let name = self.profile.plugin(i).name();
+            let mut answers = Vec::new();
+            while name != VolumeBinding::NAME {
+                let mut effects = Effects::default();
+                let attempt = Attempt { pod: info, object, cluster: &self.cache, now: NOW };
+                let plugin = self.profile.plugin(i);
+                let outcome = plugin.pre_bind(state.of_mut(i), &attempt, node, &answers, &mut effects);
+                self.apply(effects);
+                answers = match outcome {
+                    PreBound::Done(status) if matches!(status.code, Code::Success | Code::Skip) => break,
+                    PreBound::Done(status) => {
+                        return Err(format!("{name} does not prepare binding: {status}"));
+                    }
+                    PreBound::Send(requests) => claims::answer_all(self.cache.objects_mut(), &requests),
+                    PreBound::Wait(_) => return Err(format!("{name} waits")),
+                };
+            }
+        }
+        Ok(())
     }
 
     /// Claims and volumes among these objects, with each other: no volume stands for one that is yet to be made.
@@ -265,6 +336,7 @@ impl Replay {
         if let Some(Preemption { node, victims, .. }) = outcome.preemption.filter(|_| number == 1) {
             for victim in victims {
                 self.cache.remove_pod(victim);
+                claims::release(self.cache.objects_mut(), victim);
             }
             let promised = self.nominator.on(&node).iter();
             let lower = promised.filter(|pod| pod.info.priority < info.priority);

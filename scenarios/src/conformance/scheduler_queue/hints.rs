@@ -78,10 +78,7 @@ mod tests {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/unfinished/hints.json.gz");
         let file = walk::read(&path).expect("the recorded hints");
         let profile = Profile::default_profile();
-        // DynamicResources is there for pods without claims only, and has no hints yet.
-        let here = |plugin: &str| {
-            plugin != "DynamicResources" && (0..profile.len()).any(|i| profile.plugin(i).name() == plugin)
-        };
+        let here = |plugin: &str| (0..profile.len()).any(|i| profile.plugin(i).name() == plugin);
         for vector in file["vectors"].as_array().expect("vectors") {
             let result = compare(&profile, &vector["input"], &vector["expected"], here);
             assert_eq!(result, Ok(()), "{}", vector["name"]);

@@ -209,6 +209,7 @@ impl PreBind for VolumeBinding {
         attempt: &Attempt<'_>,
         node: &str,
         answers: &[Result<Arc<Object>, ApiError>],
+        _: &mut Effects,
     ) -> PreBound {
         if cycle.claims.as_ref().is_none_or(|claims| claims.are_bound()) {
             return PreBound::Done(Status::skip());

@@ -1,0 +1,172 @@
+//! Writing what was decided: devices and the pod that uses them, claim by claim (`bindClaim`).
+
+use std::sync::Arc;
+
+use sim_core::api::error::ApiError;
+use sim_core::api::kind::Kind;
+use sim_core::api::object::Object;
+use sim_core::api::request::Request;
+use sim_core::syntax::go_quote;
+use sim_core::time::{Span, millis};
+use smol_str::{SmolStr, format_smolstr};
+
+use super::claim;
+use super::{PodClaim, PodClaims};
+use crate::framework::{Attempt, Effects, PreBound, Status};
+
+/// How often a claim is tried that others change at the same time, and how long in between (`retry.DefaultRetry`).
+const TRIES: u32 = 5;
+const PAUSE: Span = millis(10);
+
+/// How far the writing has come.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Progress {
+    /// The claim that is being written.
+    at: usize,
+    /// That claim, as it is to be changed.
+    current: Option<Arc<Object>>,
+    /// What was sent last.
+    sent: Option<Sent>,
+    tries: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Sent {
+    Finalizer,
+    Status,
+}
+
+impl PodClaims {
+    /// Takes an answer, and goes on until something has to be sent.
+    pub(super) fn write(
+        &mut self,
+        attempt: &Attempt<'_>,
+        answer: Option<&Result<Arc<Object>, ApiError>>,
+        effects: &mut Effects,
+    ) -> PreBound {
+        match self.next(attempt, answer, effects) {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                // Whether or not it was written: nobody writes it any more.
+                if let Some(claim) = self.claims.get(self.progress.at) {
+                    claim.settle(effects);
+                }
+                PreBound::Done(Status::error(error))
+            }
+        }
+    }
+
+    fn next(
+        &mut self,
+        attempt: &Attempt<'_>,
+        answer: Option<&Result<Arc<Object>, ApiError>>,
+        effects: &mut Effects,
+    ) -> Result<PreBound, SmolStr> {
+        if let (Some(answer), Some(sent)) = (answer, self.progress.sent.take())
+            && let Some(pause) = self.answered(attempt, sent, answer, effects)?
+        {
+            return Ok(PreBound::Wait(pause));
+        }
+        let pod = attempt.object;
+        while let Some(own) = self.claims.get(self.progress.at) {
+            if self.progress.current.is_none() {
+                if claim::is_reserved_for(&own.object, pod.meta.uid) {
+                    self.progress.at += 1;
+                    continue;
+                }
+                self.progress.current = Some(match self.progress.tries {
+                    0 => own.object.clone(),
+                    _ => latest(attempt, own)?,
+                });
+            }
+            let Some(current) = &self.progress.current else { break };
+            let name = current.key();
+            if current.meta.is_deleting() {
+                return Err(format_smolstr!("claim {name} got deleted in the meantime"));
+            }
+            let mut changed = Object::clone(current);
+            if let Some(allocation) = &own.allocation {
+                if claim::is_allocated(current) {
+                    return Err(format_smolstr!("claim {name} got allocated elsewhere in the meantime"));
+                }
+                if !claim::is_protected(current) {
+                    self.progress.sent = Some(Sent::Finalizer);
+                    return Ok(PreBound::Send(vec![Request::Update(Box::new(claim::protected(current)))]));
+                }
+                changed = claim::allocated(current, allocation);
+            }
+            self.progress.sent = Some(Sent::Status);
+            let changed = claim::reserved(&changed, pod);
+            return Ok(PreBound::Send(vec![Request::UpdateStatus(Box::new(changed))]));
+        }
+        Ok(PreBound::Done(Status::success()))
+    }
+
+    /// Takes the answer to what was sent last. A claim that somebody else has changed is tried again, after a pause if the
+    /// change is not seen yet.
+    fn answered(
+        &mut self,
+        attempt: &Attempt<'_>,
+        sent: Sent,
+        answer: &Result<Arc<Object>, ApiError>,
+        effects: &mut Effects,
+    ) -> Result<Option<Span>, SmolStr> {
+        let Some(own) = self.claims.get_mut(self.progress.at) else { return Ok(None) };
+        let error = match (answer, sent) {
+            (Ok(written), Sent::Finalizer) => {
+                self.progress.current = Some(written.clone());
+                return Ok(None);
+            }
+            (Ok(written), Sent::Status) => {
+                own.object = written.clone();
+                let seen = attempt.cluster.objects().get(Kind::RESOURCE_CLAIM, written.key());
+                let newer = |seen: &Object| written.meta.resource_version > seen.meta.resource_version;
+                // What the scheduler only added itself to is known once it is seen, as upstream.
+                if own.allocation.is_some() && seen.is_some_and(|seen| newer(seen)) {
+                    effects.assume.push(written.clone());
+                }
+                own.settle(effects);
+                self.progress = Progress { at: self.progress.at + 1, ..Progress::default() };
+                return Ok(None);
+            }
+            (Err(error), _) => error,
+        };
+        self.progress.tries += 1;
+        if error.is_conflict() && self.progress.tries < TRIES {
+            let tried = self.progress.current.take().map(|tried| tried.meta.resource_version);
+            let latest = latest(attempt, own)?;
+            let is_seen = Some(latest.meta.resource_version) > tried;
+            return Ok(if is_seen { None } else { Some(PAUSE) });
+        }
+        let (name, error) = (own.object.key(), &error.message);
+        Err(match (sent, &own.allocation) {
+            (Sent::Finalizer, _) => format_smolstr!("add finalizer to claim {name}: {error}"),
+            (Sent::Status, Some(_)) => {
+                format_smolstr!("add allocation and reservation to claim {name}: {error}")
+            }
+            (Sent::Status, None) => format_smolstr!("add reservation to claim {name}: {error}"),
+        })
+    }
+}
+
+impl PodClaim {
+    /// The allocation is written, or never will be.
+    fn settle(&self, effects: &mut Effects) {
+        if self.allocation.is_some() {
+            effects.pending.push((self.object.key().clone(), self.object.meta.uid, None));
+        }
+    }
+}
+
+/// The claim as last seen.
+// DIFFERS: upstream reads it from the API server; nobody has to wait for an answer here, and what is behind is tried again.
+fn latest(attempt: &Attempt<'_>, own: &PodClaim) -> Result<Arc<Object>, SmolStr> {
+    let key = own.object.key();
+    let seen = attempt.cluster.objects().seen(Kind::RESOURCE_CLAIM, key).cloned();
+    seen.ok_or_else(|| {
+        let name = go_quote(&key.name);
+        format_smolstr!(
+            "get updated claim {key} after conflict: resourceclaims.resource.k8s.io {name} not found"
+        )
+    })
+}

@@ -1,0 +1,185 @@
+//! Claims of a pod: their names, and views of their JSON bodies.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{NodeSelector as WireSelector, PodResourceClaim};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sim_core::api::kind::Kind;
+use sim_core::api::meta::{Key, Uid};
+use sim_core::api::object::{Body, Object};
+use sim_core::selectors::{NodeSelector, SelectorError};
+use sim_core::syntax::go_quote;
+use sim_dra::api::ResourceClaim;
+use smol_str::{SmolStr, format_smolstr};
+
+use crate::cache::{Objects, metadata};
+
+/// Keeps claims that have devices from being deleted (`resourceapi.Finalizer`).
+const FINALIZER: SmolStr = SmolStr::new_static("resource.kubernetes.io/delete-protection");
+
+/// The name of the object behind one of a pod's claims, and whether it must have been made for the pod; `None` if there
+/// is to be none (`resourceclaim.Name`).
+///
+/// # Errors
+/// Upstream's texts for a claim that is not made yet, or says nothing.
+pub fn claim_name<'a>(
+    pod: &'a Object,
+    claim: &'a PodResourceClaim,
+) -> Result<Option<(&'a str, bool)>, SmolStr> {
+    if let Some(name) = &claim.resource_claim_name {
+        return Ok(Some((name, false)));
+    }
+    let key = || go_quote(&pod.key().to_string());
+    if claim.resource_claim_template_name.is_none() {
+        let name = go_quote(&claim.name);
+        return Err(format_smolstr!(
+            "pod {}, spec.resourceClaim {name}: none of the supported fields are set",
+            key()
+        ));
+    }
+    let statuses = pod.as_pod().and_then(|pod| pod.status.other.as_ref()?.get("resourceClaimStatuses"));
+    let mut statuses = statuses.and_then(Value::as_array).into_iter().flatten();
+    match statuses.find(|status| status["name"] == claim.name.as_str()) {
+        Some(status) => Ok(status["resourceClaimName"].as_str().map(|name| (name, true))),
+        None => Err(format_smolstr!("pod {}: ResourceClaim not created yet", key())),
+    }
+}
+
+/// The objects of a pod's claims, in the order of the pod (`foreachPodResourceClaim`).
+///
+/// # Errors
+/// Why one of them cannot be used.
+pub(super) fn claims_of<'a>(pod: &Object, objects: &'a Objects) -> Result<Vec<&'a Arc<Object>>, SmolStr> {
+    let own = pod.as_pod().and_then(|pod| pod.spec.resource_claims.as_deref()).unwrap_or_default();
+    let mut found = Vec::new();
+    for named in own {
+        let Some((name, made_for_pod)) = claim_name(pod, named)? else { continue };
+        let key = Key::new(pod.meta.namespace(), name);
+        let Some(claim) = objects.get(Kind::RESOURCE_CLAIM, &key) else {
+            return Err(format_smolstr!("could not find ResourceClaim {}", go_quote(&key.to_string())));
+        };
+        if claim.meta.is_deleting() {
+            return Err(format_smolstr!("resourceclaim {} is being deleted", go_quote(name)));
+        }
+        let owner = claim.meta.controller_of();
+        if made_for_pod && owner.is_none_or(|owner| owner.uid != pod.meta.uid) {
+            let pod = pod.key();
+            return Err(format_smolstr!(
+                "ResourceClaim {key} was not created for pod {pod} (pod is not owner)"
+            ));
+        }
+        found.push(claim);
+    }
+    Ok(found)
+}
+
+/// The claim as allocators read it.
+///
+/// # Errors
+/// It cannot be read.
+pub(super) fn decode(claim: &Object) -> Result<ResourceClaim, SmolStr> {
+    let body = claim.as_json().unwrap_or(&Value::Null);
+    let mut decoded =
+        ResourceClaim::deserialize(body).map_err(|e| format_smolstr!("claim {}: {e}", claim.key()))?;
+    decoded.metadata = metadata(claim);
+    Ok(decoded)
+}
+
+fn at<'a>(claim: &'a Object, path: &str) -> Option<&'a Value> {
+    claim.as_json()?.pointer(path).filter(|value| !value.is_null())
+}
+
+/// `status`; null if there is none.
+pub(super) fn status(claim: &Object) -> &Value {
+    at(claim, "/status").unwrap_or(&Value::Null)
+}
+
+/// True if the claim has devices.
+pub(super) fn is_allocated(claim: &Object) -> bool {
+    at(claim, "/status/allocation").is_some()
+}
+
+/// Nodes that reach the devices; `None` for all.
+///
+/// # Errors
+/// The selector is broken.
+pub(super) fn reachable_from(claim: &Object) -> Result<Option<NodeSelector>, SmolStr> {
+    let Some(selector) = at(claim, "/status/allocation/nodeSelector") else { return Ok(None) };
+    let selector = WireSelector::deserialize(selector).map_err(|e| format_smolstr!("{e}"))?;
+    let selector = NodeSelector::strict(&selector);
+    selector.map(Some).map_err(|e: SelectorError| format_smolstr!("{e}"))
+}
+
+/// The pods that have reserved the claim.
+pub(super) fn reserved_for(claim: &Object) -> impl ExactSizeIterator<Item = Uid> {
+    let entries = at(claim, "/status/reservedFor").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    entries.iter().map(|entry| Uid::parse(entry["uid"].as_str().unwrap_or_default()))
+}
+
+/// True if the pod is one of them.
+pub(super) fn is_reserved_for(claim: &Object, pod: Uid) -> bool {
+    reserved_for(claim).any(|uid| uid == pod)
+}
+
+fn with_status(claim: &Object, change: impl FnOnce(&mut serde_json::Map<String, Value>)) -> Object {
+    let mut claim = claim.clone();
+    if let Body::Json(body) = &mut claim.body
+        && let Value::Object(body) = Arc::make_mut(body)
+    {
+        let status = body.entry("status").or_insert_with(|| json!({}));
+        if !status.is_object() {
+            *status = json!({});
+        }
+        if let Value::Object(status) = status {
+            change(status);
+        }
+    }
+    claim
+}
+
+/// The claim with devices.
+pub(super) fn allocated(claim: &Object, allocation: &Value) -> Object {
+    with_status(claim, |status| drop(status.insert("allocation".to_owned(), allocation.clone())))
+}
+
+/// The claim without devices and users.
+pub(super) fn deallocated(claim: &Object) -> Object {
+    with_status(claim, |status| {
+        for field in ["reservedFor", "allocation", "devices"] {
+            status.remove(field);
+        }
+    })
+}
+
+/// The claim with one user more.
+pub(super) fn reserved(claim: &Object, pod: &Object) -> Object {
+    let entry = json!({"resource": "pods", "name": pod.meta.name(), "uid": pod.meta.uid.to_string()});
+    with_status(claim, |status| match status.get_mut("reservedFor") {
+        Some(Value::Array(users)) => users.push(entry),
+        _ => drop(status.insert("reservedFor".to_owned(), json!([entry]))),
+    })
+}
+
+/// The claim with one user less.
+pub(super) fn released(claim: &Object, pod: Uid) -> Object {
+    with_status(claim, |status| {
+        if let Some(Value::Array(users)) = status.get_mut("reservedFor") {
+            users.retain(|entry| entry["uid"].as_str().is_none_or(|uid| Uid::parse(uid) != pod));
+        }
+    })
+}
+
+/// True if the claim cannot be deleted while it has devices.
+pub(super) fn is_protected(claim: &Object) -> bool {
+    claim.meta.finalizers.contains(&FINALIZER)
+}
+
+/// The claim, protected.
+pub(super) fn protected(claim: &Object) -> Object {
+    let mut claim = claim.clone();
+    if !is_protected(&claim) {
+        claim.meta.finalizers.push(FINALIZER);
+    }
+    claim
+}

@@ -1,0 +1,176 @@
+//! What is said to pods with and without claims, and what becomes of their claims.
+
+use serde_json::json;
+use sim_core::api::meta::Uid;
+use sim_core::time::Time;
+
+use super::*;
+use crate::cache::Cache;
+use crate::cycle::{Nominator, Sampling, evaluate, run_post_filters};
+use crate::framework::Profile;
+use crate::pod::Classes;
+use crate::testing::{PodBuilder, node, pod};
+
+/// The text for a pod in a cluster of one node, up to what preemption says.
+fn check(pod: PodBuilder, expected: &str) {
+    let mut cache = Cache::default();
+    cache.set_node(&node("n").cpu("1").build());
+    cache.refresh();
+    let object = pod.build();
+    let info = Classes::default().of(&object).expect("a pod");
+    let attempt = Attempt { pod: &info, object: &object, cluster: &cache, now: Time::ZERO };
+    let (profile, nominator) = (Profile::default_profile(), Nominator::default());
+    let (mut found, state) = evaluate(&profile, attempt, &nominator, Sampling::All, 0);
+    let handle = Handle {
+        profile: &profile,
+        attempt,
+        state: &state,
+        nominator: &nominator,
+        random: 0,
+        memory: None,
+        extenders: None,
+        explain: false,
+    };
+    let outcome = run_post_filters(&handle, &found.diagnosis, &mut Effects::default());
+    found.diagnosis.post_filter = outcome.expect("there are such plugins").status.message();
+    let message = found.diagnosis.message(1);
+    let text = message.split_once(", preemption: ").map_or(message.as_str(), |(before, _)| before);
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn what_is_said_to_pods_with_and_without_claims() {
+    check(pod("plain").cpu("2"), "0/1 nodes are available: 1 Insufficient cpu. no new claims to deallocate");
+    let claim = json!([{"name": "gpu", "resourceClaimName": "gpu"}]);
+    check(
+        pod("claims").with("resourceClaims", claim),
+        "0/1 nodes are available: could not find ResourceClaim \"default/gpu\". no new claims to deallocate",
+    );
+    let term = json!([{"key": "metadata.name", "operator": "In", "values": []}]);
+    let nowhere = json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution":
+        {"nodeSelectorTerms": [{"matchFields": term}]}}});
+    check(
+        pod("stopped before").with("affinity", nowhere),
+        "0/1 nodes are available: pod affinity terms conflict. not found",
+    );
+}
+
+fn stored(kind: Kind, name: &str, body: Value) -> Object {
+    let key = if kind == Kind::RESOURCE_CLAIM { Key::new("default", name) } else { Key::cluster(name) };
+    let mut meta = sim_core::api::meta::Meta::named(key);
+    meta.uid = Uid::parse(name);
+    meta.resource_version = 1;
+    Object::json(kind, meta, body)
+}
+
+/// Node `n` with the devices `d0` and `d1`, and claims `a`, `b` and `c` for one each.
+fn cluster() -> Cache {
+    let mut cache = Cache::default();
+    cache.set_node(&node("n").cpu("9").build());
+    cache.refresh();
+    let slice = json!({"spec": {"driver": "gpu.example.com", "nodeName": "n",
+        "pool": {"name": "n", "generation": 1, "resourceSliceCount": 1},
+        "devices": [{"name": "d0"}, {"name": "d1"}]}});
+    let claim = json!({"spec": {"devices": {"requests": [{"name": "r",
+        "exactly": {"deviceClassName": "gpu", "allocationMode": "ExactCount", "count": 1}}]}}});
+    let objects = cache.objects_mut();
+    objects.set(Arc::new(stored(Kind::RESOURCE_SLICE, "s", slice)));
+    objects.set(Arc::new(stored(Kind::DEVICE_CLASS, "gpu", json!({"spec": {}}))));
+    for name in ["a", "b", "c"] {
+        objects.set(Arc::new(stored(Kind::RESOURCE_CLAIM, name, claim.clone())));
+    }
+    cache
+}
+
+fn user(name: &str, claim: &str) -> Object {
+    pod(name).with("resourceClaims", json!([{"name": "gpu", "resourceClaimName": claim}])).build()
+}
+
+/// The pod's claims once the pod was given the node, or why it was not.
+fn reserve(cache: &mut Cache, object: &Object) -> Result<PodClaims, String> {
+    let info = Classes::default().of(object).expect("a pod");
+    let attempt = Attempt { pod: &info, object, cluster: cache, now: Time::ZERO };
+    let (mut claims, mut effects) = (PodClaims::default(), Effects::default());
+    if let PreFiltered::Refused(status) = DynamicResources.check(&mut claims, &attempt) {
+        return Err(status.message());
+    }
+    let found = DynamicResources.filter(&claims, &attempt, cache.node_named("n").expect("a node"));
+    if let Some(status) = found.into_status("") {
+        return Err(status.message());
+    }
+    let status = DynamicResources.reserve(&mut claims, &attempt, "n", &mut effects);
+    assert!(status.is_success(), "{status}");
+    apply(cache, effects);
+    Ok(claims)
+}
+
+fn apply(cache: &mut Cache, effects: Effects) {
+    for object in effects.assume {
+        cache.objects_mut().assume(object);
+    }
+    for (key, uid, pending) in effects.pending {
+        cache.objects_mut().set_pending(&key, uid, pending);
+    }
+    for (kind, key) in effects.restore {
+        cache.objects_mut().restore(kind, &key);
+    }
+}
+
+#[test]
+fn devices_are_taken_while_they_are_written_and_given_back() {
+    let mut cache = cluster();
+    let (p, q) = (user("p", "a"), user("q", "b"));
+    let mut first = reserve(&mut cache, &p).expect("d0 is free");
+    reserve(&mut cache, &q).expect("d1 is free");
+    let refusal = |cache: &mut Cache, claim| reserve(cache, &user("x", claim)).err().unwrap_or_default();
+    assert_eq!(refusal(&mut cache, "c"), "cannot allocate all claims");
+    assert_eq!(refusal(&mut cache, "b"), "resource claim default/b is in the process of being allocated");
+    let info = Classes::default().of(&p).expect("a pod");
+    let attempt = Attempt { pod: &info, object: &p, cluster: &cache, now: Time::ZERO };
+    let mut effects = Effects::default();
+    DynamicResources.unreserve(&mut first, &attempt, "n", &mut effects);
+    apply(&mut cache, effects);
+    assert_eq!(refusal(&mut cache, "c"), "", "d0 is free again");
+}
+
+#[test]
+fn claims_are_protected_then_written() {
+    let mut cache = cluster();
+    let p = user("p", "a");
+    let mut claims = reserve(&mut cache, &p).expect("d0 is free");
+    let info = Classes::default().of(&p).expect("a pod");
+    let mut answers: Vec<Result<Arc<Object>, ApiError>> = Vec::new();
+    let mut sent = Vec::new();
+    let status = loop {
+        let attempt = Attempt { pod: &info, object: &p, cluster: &cache, now: Time::ZERO };
+        let mut effects = Effects::default();
+        let outcome = DynamicResources.pre_bind(&mut claims, &attempt, "n", &answers, &mut effects);
+        apply(&mut cache, effects);
+        match outcome {
+            PreBound::Done(status) => break status,
+            PreBound::Wait(_) => answers.clear(),
+            PreBound::Send(requests) => {
+                let (Request::Update(object) | Request::UpdateStatus(object)) = &requests[0] else {
+                    panic!("{requests:?}")
+                };
+                let mut written = (**object).clone();
+                written.meta.resource_version += 1;
+                sent.push(matches!(requests[0], Request::UpdateStatus(_)));
+                // Somebody else is faster once.
+                answers = vec![match sent.len() {
+                    2 => Err(ApiError::new(sim_core::api::error::Reason::Conflict, "changed")),
+                    _ => Ok(Arc::new(written)),
+                }];
+            }
+        }
+    };
+    assert!(status.is_success(), "{status}");
+    assert_eq!(sent, [false, true, false, true]);
+    let written = cache.objects().get(Kind::RESOURCE_CLAIM, &Key::new("default", "a")).expect("a claim");
+    assert_eq!(
+        written.as_json().expect("JSON")["status"]["allocation"]["devices"]["results"][0]["device"],
+        "d0"
+    );
+    assert!(claim::is_reserved_for(written, p.meta.uid) && claim::is_protected(written));
+    assert!(!cache.objects().is_pending(written.meta.uid));
+}
