@@ -42,6 +42,21 @@ impl Cluster {
     /// The attempts to place a pod, oldest first, with what every plugin said about every node. Empty unless
     /// [`Cluster::explain_pods`] or [`Cluster::explain_pod`] asked for it before. Old ones are dropped when all together
     /// take too much ([`Explanations::limit`](sim_scheduler::explain::Explanations::limit)).
+    ///
+    /// ```
+    /// use sim_cluster::prelude::*;
+    ///
+    /// let mut sim = Cluster::builder().nodes(3, |i| node(&format!("n{i}")).cpu("4").memory("16Gi")).build();
+    /// sim.run_for(secs(5));
+    /// sim.explain_pod("web");
+    /// sim.create(pod("web").cpu("6"));
+    /// sim.run_for(secs(30));
+    /// let attempts = sim.explain("web");
+    /// let why_not = attempts[0].node("n1").map(|answer| answer.verdict());
+    /// assert_eq!(why_not.as_deref(), Some("NodeResourcesFit: Insufficient cpu"));
+    /// let helps = sim.what_would_help("web").unwrap().changes;
+    /// assert_eq!(helps[0].to_string(), "if it asked for at most 4 of cpu (asks 6): 3 nodes (n0, n1, n2)");
+    /// ```
     pub fn explain(&self, named: impl Named) -> Vec<Arc<Explanation>> {
         let key = named.key(self);
         self.schedulers.iter().flat_map(|scheduler| scheduler.explanations().of(&key)).cloned().collect()

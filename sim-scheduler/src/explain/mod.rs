@@ -172,31 +172,42 @@ impl Explanation {
 
     /// What was said of a node (why not this one?); `None` if there was no such node.
     pub fn node(&self, name: &str) -> Option<NodeAnswer<'_>> {
-        self.answer(self.nodes.iter().position(|node| node == name)?)
+        let at = self.nodes.iter().position(|node| node == name)?;
+        let place = self.feasible.iter().position(|known| known == at as i64);
+        self.answer(at, place, self.best.iter().any(|known| known == at as i64))
     }
 
     /// What was said of every node, in the order of the cache.
     pub fn nodes(&self) -> impl Iterator<Item = NodeAnswer<'_>> {
-        (0..self.nodes.len()).filter_map(|at| self.answer(at))
+        let mut places = vec![None; self.nodes.len()];
+        for (place, at) in self.feasible.iter().enumerate() {
+            if let Some(known) = places.get_mut(at as usize) {
+                *known = Some(place);
+            }
+        }
+        let best = self.best_mask();
+        let places = places.into_iter().enumerate();
+        places.filter_map(move |(at, place)| self.answer(at, place, best.has(at)))
     }
 
     /// The nodes that passed, highest total first, those of equal totals in the order they were looked at.
     pub fn ranked(&self) -> Vec<NodeAnswer<'_>> {
         let mut places: Vec<usize> = (0..self.feasible.len()).collect();
         places.sort_by_key(|place| std::cmp::Reverse(self.totals.get(*place)));
-        let at = |place| self.feasible.get(place).map(|at| (at as usize, place));
-        let nodes = places.into_iter().filter_map(at);
-        nodes.filter_map(|(at, place)| self.answer_at(at, Some(place))).collect()
+        let best = self.best_mask();
+        let nodes = places.into_iter().filter_map(|place| Some((self.feasible.get(place)? as usize, place)));
+        nodes.filter_map(|(at, place)| self.answer(at, Some(place), best.has(at))).collect()
     }
 
-    fn answer(&self, at: usize) -> Option<NodeAnswer<'_>> {
-        let passed = self.looked_at.has(at) && self.kind(at).is_none();
-        let place = passed.then(|| self.feasible.iter().position(|known| known == at as i64)).flatten();
-        self.answer_at(at, place)
+    fn best_mask(&self) -> Mask {
+        let mut mask = Mask::full(self.nodes.len());
+        mask.retain(|_| false);
+        self.best.iter().for_each(|at| mask.set(at as usize, true));
+        mask
     }
 
     /// `place` is where the node is among the feasible ones.
-    fn answer_at(&self, at: usize, place: Option<usize>) -> Option<NodeAnswer<'_>> {
+    fn answer(&self, at: usize, place: Option<usize>, best: bool) -> Option<NodeAnswer<'_>> {
         let node = self.nodes.get(at)?;
         let score =
             |column: &'_ ScoreColumn, place| Some((column.raw.get(place)?, column.weighted.get(place)?));
@@ -210,7 +221,7 @@ impl Explanation {
             refusals: self.kind(at).map_or(&[], |kind| kind),
             scores: scores.collect(),
             total: place.and_then(|place| self.totals.get(place)),
-            best: self.best.iter().any(|known| known == at as i64),
+            best,
             chosen: self.chosen.as_ref() == Some(node),
         })
     }

@@ -416,12 +416,12 @@ impl Scheduler {
         if forgotten && !rejected {
             self.queue.move_all(context!(self), &gone, ctx.now(), |_| true);
         }
+        let failure = Failure::after_choice(held.slot, status);
         if held.gone {
             self.queue.done(id);
             self.count_failure(ctx.now(), &held.pod, rejected);
-            ctx.event(&held.pod.object, EventType::Warning, "FailedScheduling", &status.message());
+            ctx.event(&held.pod.object, EventType::Warning, "FailedScheduling", &failure.note());
         } else {
-            let failure = Failure::after_choice(held.slot, status);
             self.failed(ctx, held.pod, failure);
         }
         if forgotten && rejected {

@@ -3,7 +3,7 @@ use sim_core::api::error::{ApiError, Reason};
 use sim_core::api::object::Body;
 use sim_core::api::request::{ChangeKind, Request};
 use sim_core::engine::component::{Env, Recorder};
-use sim_core::engine::log::Log;
+use sim_core::engine::log::{Keep, Log, Record, records};
 use sim_core::engine::timing::Timing;
 use sim_core::time::{millis, secs};
 
@@ -273,6 +273,26 @@ fn permit_plugins_make_pods_wait_let_them_go_and_lose_patience() {
     );
     assert_eq!(last.verdicts[0].code, Code::Unschedulable);
     assert!(!world.scheduler.cache().is_assumed(lonely.meta.uid));
+}
+
+#[test]
+fn a_waiting_pod_that_is_deleted_is_told_of_once_more() {
+    let profile = Profile::default_profile().with(plugin(Pair).reserve().permit());
+    let mut world = World::new(Scheduler::new(vec![profile]));
+    world.log.set_keep(Keep::Records);
+    world.add(&node("n").build());
+    let lonely = pod("lonely").build();
+    world.add(&lonely);
+    world.run_until(Time::ZERO + secs(1));
+    world.see(ChangeKind::Deleted, None, &lonely);
+    let encoded = world.log.take();
+    let events: Vec<String> = records(&encoded)
+        .filter_map(|(_, record)| match record {
+            Record::Event { reason, message, .. } => Some(format!("{reason}: {message}")),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(events, ["FailedScheduling: 0/1 nodes are available: 1 removed."]);
 }
 
 #[test]

@@ -144,6 +144,30 @@ fn spread_may_skew_more() {
 }
 
 #[test]
+fn terms_of_pod_affinity_go_one_by_one() {
+    let zone = "topology.kubernetes.io/zone";
+    let nodes = || vec![node("a").label(zone, "z1"), node("b").label(zone, "z2")];
+    let placed =
+        || vec![(pod("db").label("app", "db").build(), "a"), (pod("web").label("app", "web").build(), "b")];
+    let term = |app: &str| json!({"topologyKey": zone, "labelSelector": {"matchLabels": {"app": app}}});
+    let apart = |terms| json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}});
+    let help = |affinity| helps(nodes(), placed(), pod("next").with("affinity", affinity));
+    assert_eq!(
+        help(apart(json!([term("db"), term("web")]))),
+        [
+            "without pod anti-affinity term 0 (over topology.kubernetes.io/zone): 1 node (a)",
+            "without pod anti-affinity term 1 (over topology.kubernetes.io/zone): 1 node (b)"
+        ]
+    );
+    let together =
+        json!({"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term("nobody")]}});
+    assert_eq!(
+        help(together),
+        ["without pod affinity term 0 (over topology.kubernetes.io/zone): 2 nodes (a, b)"]
+    );
+}
+
+#[test]
 fn host_ports_are_taken_once() {
     let serving = |name: &str| pod(name).container("ports", json!([{"containerPort": 80, "hostPort": 80}]));
     assert_eq!(

@@ -56,6 +56,28 @@ fn the_oldest_are_dropped_for_new_ones() {
 }
 
 #[test]
+fn five_thousand_nodes_take_some_bytes_each() {
+    let mut world = explained();
+    world.scheduler.sampling = Sampling::All;
+    for i in 0..5000 {
+        world.add(&node(&format!("n{i}")).cpu(if i % 2 == 0 { "1" } else { "8" }).build());
+    }
+    let web = pod("web").cpu("2").build();
+    world.add(&web);
+    world.run_until(Time::ZERO);
+    let [attempt] = &kept(&world, &web)[..] else { panic!("one attempt") };
+    assert_eq!((attempt.len(), attempt.feasible(), attempt.best().len()), (5000, 2500, 2500));
+    assert_eq!(attempt.scorers().count(), 4);
+    // A verdict for every node; position, total, rank and four pairs of scores for every other one.
+    let per_node = attempt.bytes() / 5000;
+    assert!((2 + 11..2 + 11 + 3).contains(&per_node), "{per_node} bytes per node");
+    assert_eq!(
+        attempt.node("n4998").map(|answer| answer.verdict()),
+        Some("NodeResourcesFit: Insufficient cpu".into())
+    );
+}
+
+#[test]
 fn without_nodes_there_is_still_a_message() {
     let mut world = explained();
     let web = pod("web").build();
