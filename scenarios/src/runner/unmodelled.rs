@@ -1,8 +1,7 @@
 //! What a manifest asks for and nobody does yet. Said aloud, because an answer that leaves it out would look exact.
 
-use k8s_openapi::api::core::v1::PodSpec;
 use sim_core::api::kind::Kind;
-use sim_core::api::object::{Body, Object};
+use sim_core::api::object::Object;
 
 /// Kinds that are stored, and that no controller works on yet.
 const IDLE: &[(Kind, &str)] = &[
@@ -29,35 +28,7 @@ pub(super) fn notices(object: &Object) -> Vec<String> {
          refused in the end"
             .to_owned()
     });
-    let asks = pod_spec(object).map(unmodelled_fields).unwrap_or_default();
-    let asks = asks
-        .into_iter()
-        .map(|what| format!("{what} have no effect yet: pods are placed as if they were not there"));
-    idle.chain(budget).chain(claim).chain(asks).collect()
-}
-
-fn pod_spec(object: &Object) -> Option<&PodSpec> {
-    match &object.body {
-        Body::Pod(pod) => Some(&pod.spec),
-        Body::Deployment(owner) => owner.spec.template.spec.as_ref(),
-        Body::ReplicaSet(owner) => owner.spec.template.as_ref()?.spec.as_ref(),
-        Body::DaemonSet(owner) => owner.spec.template.spec.as_ref(),
-        Body::Job(owner) => owner.spec.template.spec.as_ref(),
-        Body::Node(_) | Body::Json(_) => None,
-    }
-}
-
-fn unmodelled_fields(spec: &PodSpec) -> Vec<&'static str> {
-    let affinity = spec.affinity.as_ref();
-    let pod_affinity = affinity.is_some_and(|a| a.pod_affinity.is_some() || a.pod_anti_affinity.is_some());
-    let fields = [
-        (pod_affinity, "podAffinity and podAntiAffinity"),
-        (
-            spec.topology_spread_constraints.as_ref().is_some_and(|c| !c.is_empty()),
-            "topologySpreadConstraints",
-        ),
-    ];
-    fields.into_iter().filter(|(asked, _)| *asked).map(|(_, what)| what).collect()
+    idle.chain(budget).chain(claim).collect()
 }
 
 #[cfg(test)]
@@ -71,7 +42,7 @@ mod tests {
         let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: c, image: i}]";
         for (text, expected) in [
             (format!("{pod}}}"), None),
-            (format!("{pod}, affinity: {{podAntiAffinity: {{}}}}}}"), Some("podAffinity and")),
+            (format!("{pod}, affinity: {{podAntiAffinity: {{}}}}}}"), None),
             (format!("{pod}, volumes: [{{name: v, persistentVolumeClaim: {{claimName: x}}}}]}}"), None),
             (
                 "{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {name: c}}".to_owned(),
