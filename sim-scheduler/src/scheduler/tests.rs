@@ -14,6 +14,7 @@ use crate::framework::{
 use crate::pod::PodInfo;
 use crate::testing::{node, pod};
 
+mod events;
 mod explain;
 mod extenders;
 mod metrics;
