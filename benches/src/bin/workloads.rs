@@ -8,7 +8,7 @@ use benches::workloads::alone::Alone;
 use benches::workloads::cluster::InCluster;
 use benches::workloads::measure::peak_rss;
 use benches::workloads::player::{Played, play};
-use benches::workloads::{Size, Templates, Workload, all};
+use benches::workloads::{Attempts, Size, Templates, Workload, all};
 use clap::{Parser, ValueEnum};
 use serde::{Deserialize, Serialize};
 use sim_core::time::Span;
@@ -65,7 +65,7 @@ enum StageName {
 struct Measured {
     pods: usize,
     cpu_nanos: u64,
-    cycles: Option<(u64, u64)>,
+    attempts: Attempts,
     digest: String,
     peak: Option<u64>,
 }
@@ -142,12 +142,11 @@ fn measure(args: &Args, workload: &Workload, size: &Size) -> Result<Measured, St
     }
     let cycle = workload.scheduling_cycle.map_or(Span::ZERO, |cycle| cycle.0);
     let templates = Templates::load()?;
-    let Played { pods, cpu_nanos, cycles, digest } = match args.stage {
+    let Played { pods, cpu_nanos, attempts, digest } = match args.stage {
         StageName::Scheduler => play(workload, size, &templates, &mut Alone::new(scheduler, cycle))?,
         StageName::Cluster => play(workload, size, &templates, &mut InCluster::new(scheduler, cycle))?,
     };
-    let cycles = cycles.map(|c| (c.all, c.preempting));
-    Ok(Measured { pods, cpu_nanos, cycles, digest, peak: peak_rss() })
+    Ok(Measured { pods, cpu_nanos, attempts, digest, peak: peak_rss() })
 }
 
 /// Runs one in a process of its own.
@@ -167,7 +166,7 @@ fn apart(args: &Args, name: &str, all_nodes: bool) -> Result<Measured, String> {
     serde_json::from_slice(&output.stdout).map_err(|e| e.to_string())
 }
 
-const HEAD: &str = "| workload | nodes | pods | cycles | preempting | CPU s | pods/CPU-s | threshold | peak MiB \
+const HEAD: &str = "| workload | nodes | pods | attempts | preempting | CPU s | pods/CPU-s | threshold | peak MiB \
                     | upstream's floor (wall) | digest |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|---|";
 
 /// Runs one, prints its row; true unless it is below its thresholds.
@@ -195,8 +194,8 @@ fn report(args: &Args, workload: &Workload, size: &Size, all_nodes: bool) -> Res
     println!(
         "| {name} | {nodes} | {} | {} | {} | {seconds:.3} | {rate:.0} | {}{} | {}{} | {} | {} |",
         measured.pods,
-        number(measured.cycles.map(|c| c.0)),
-        number(measured.cycles.map(|c| c.1)),
+        measured.attempts.all,
+        measured.attempts.preempting,
         number(threshold.map(u64::from)),
         mark(too_slow),
         number(peak),

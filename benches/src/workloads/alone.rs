@@ -16,7 +16,7 @@ use sim_core::time::{Span, Time};
 use sim_scheduler::Scheduler;
 use sim_scheduler::scheduler::Timer;
 
-use super::{Cycles, Stage};
+use super::Stage;
 
 #[derive(Clone, Debug)]
 enum Event {
@@ -36,7 +36,6 @@ pub struct Alone {
     watched: Vec<Kind>,
     outbox: Vec<(Request, Option<Tag>)>,
     revision: u64,
-    cycles: Cycles,
 }
 
 impl Alone {
@@ -48,7 +47,7 @@ impl Alone {
         kernel.ctx(Event::Timer, &mut outbox, |ctx| scheduler.started(ctx));
         let watched = scheduler.watches().into_iter().map(|watch| watch.kind).collect();
         let objects = FxHashMap::default();
-        Alone { scheduler, kernel, objects, watched, outbox, revision: 0, cycles: Cycles::default() }
+        Alone { scheduler, kernel, objects, watched, outbox, revision: 0 }
     }
 
     fn input(&mut self, feed: impl FnOnce(&mut Scheduler, &mut Ctx<'_, Timer>)) {
@@ -61,10 +60,7 @@ impl Alone {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Timer(timer) => {
-                self.cycles.all += u64::from(timer == Timer::Cycle);
-                self.input(|scheduler, ctx| scheduler.fired(ctx, timer));
-            }
+            Event::Timer(timer) => self.input(|scheduler, ctx| scheduler.fired(ctx, timer)),
             Event::Changed(change) => self.input(|scheduler, ctx| scheduler.changed(ctx, &[change])),
             Event::Answered(reply) => self.input(|scheduler, ctx| scheduler.replied(ctx, reply)),
             Event::Arrives(sent) => {
@@ -81,8 +77,6 @@ impl Alone {
         match request {
             Request::Bind { key, node, .. } => self.change_pod(key, |body| body.node_name = node),
             Request::PatchPodStatus { key, patch, .. } => {
-                let promised = patch.nominated_node_name.as_ref().is_some_and(|node| !node.is_empty());
-                self.cycles.preempting += u64::from(promised);
                 self.change_pod(key, |body| merge(Arc::make_mut(&mut body.status), *patch))
             }
             Request::Delete { kind, key, .. } => {
@@ -183,7 +177,7 @@ impl Stage for Alone {
         self.kernel.log.digest()
     }
 
-    fn cycles(&self) -> Option<Cycles> {
-        Some(self.cycles)
+    fn scheduler(&self) -> Option<&Scheduler> {
+        Some(&self.scheduler)
     }
 }

@@ -9,7 +9,7 @@ use sim_core::engine::timing::{Delay, Timing};
 use sim_core::time::{Span, Time};
 use sim_scheduler::Scheduler;
 
-use super::{Cycles, Stage};
+use super::Stage;
 
 /// A cluster without kubelets and controllers, where nothing but a scheduling cycle takes time.
 #[derive(Clone)]
@@ -64,7 +64,7 @@ impl Stage for InCluster {
         self.0.digest()
     }
 
-    fn cycles(&self) -> Option<Cycles> {
-        None
+    fn scheduler(&self) -> Option<&Scheduler> {
+        self.0.scheduler()
     }
 }

@@ -12,11 +12,14 @@ mod templates;
 
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use sim_core::api::kind::Kind;
 use sim_core::api::meta::Key;
 use sim_core::api::object::Object;
 use sim_core::load::{LoadOptions, Source, read};
 use sim_core::time::Time;
+use sim_scheduler::Scheduler;
+use sim_scheduler::metrics::{Sample, Series};
 
 pub use format::{Size, Workload};
 pub use templates::Templates;
@@ -40,17 +43,33 @@ pub trait Stage {
     fn is_pending(&self, pod: &Key) -> bool;
     /// Digest of all that happened.
     fn digest(&self) -> String;
-    /// Scheduling cycles, and attempts that nominated a node for a preemptor, so far; `None` if nobody counts.
-    fn cycles(&self) -> Option<Cycles>;
+    /// The scheduler; `None` if there is none.
+    fn scheduler(&self) -> Option<&Scheduler>;
 }
 
-/// What a scheduler has done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cycles {
-    /// Scheduling cycles.
-    pub all: u64,
-    /// Those that ended with victims and a nominated node.
-    pub preempting: u64,
+/// What a scheduler has done, by its own metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempts {
+    /// Scheduling attempts.
+    pub all: i64,
+    /// Those that found pods to preempt.
+    pub preempting: i64,
+}
+
+impl Attempts {
+    /// Those so far.
+    pub fn of(scheduler: &Scheduler) -> Attempts {
+        let metrics = scheduler.metrics();
+        let attempts = metrics.family("scheduler_schedule_attempts_total");
+        let number = |series: &Series| match series.value {
+            Sample::Number(number) => number,
+            Sample::Histogram { .. } => 0,
+        };
+        Attempts {
+            all: attempts.map_or(0, |family| family.series.iter().map(number).sum()),
+            preempting: metrics.number("scheduler_preemption_victims", &[]),
+        }
+    }
 }
 
 /// Where the files are.

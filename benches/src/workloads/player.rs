@@ -11,7 +11,7 @@ use smol_str::{SmolStr, format_smolstr};
 use super::format::{Churn, DeletePods, Pods, Size, Step, Workload};
 use super::measure::cpu_nanos;
 use super::templates::{Templates, index, named, node, own};
-use super::{Cycles, Stage};
+use super::{Attempts, Stage};
 
 /// Virtual time after which pods count as never to be placed.
 const PATIENCE: Span = hours(2);
@@ -23,8 +23,8 @@ pub struct Played {
     pub pods: usize,
     /// CPU time from the first measured pod to the last placed one, in nanoseconds.
     pub cpu_nanos: u64,
-    /// What the scheduler did meanwhile, if somebody counted.
-    pub cycles: Option<Cycles>,
+    /// What the scheduler did meanwhile.
+    pub attempts: Attempts,
     /// Digest of all that happened.
     pub digest: String,
 }
@@ -117,7 +117,8 @@ impl<'a, S: Stage> Player<'a, S> {
     fn pods(&mut self, at: usize, pods: &Pods) -> Result<(), String> {
         let objects = self.make(at, pods)?;
         let keys: Vec<Key> = objects.iter().map(|pod| pod.meta.key.clone()).collect();
-        let (cpu, cycles) = (cpu_nanos(), self.stage.cycles().unwrap_or_default());
+        let attempts = self.attempts();
+        let cpu = cpu_nanos();
         self.stage.create(objects)?;
         if !pods.no_wait {
             self.wait_for(&keys)?;
@@ -125,16 +126,16 @@ impl<'a, S: Stage> Player<'a, S> {
         if pods.measured {
             self.played.pods += keys.len();
             self.played.cpu_nanos += cpu_nanos().saturating_sub(cpu);
-            self.played.cycles = self.stage.cycles().map(|now| {
-                let before = self.played.cycles.unwrap_or_default();
-                Cycles {
-                    all: before.all + now.all - cycles.all,
-                    preempting: before.preempting + now.preempting - cycles.preempting,
-                }
-            });
+            let after = self.attempts();
+            self.played.attempts.all += after.all - attempts.all;
+            self.played.attempts.preempting += after.preempting - attempts.preempting;
         }
         self.made[at] = keys;
         Ok(())
+    }
+
+    fn attempts(&self) -> Attempts {
+        self.stage.scheduler().map(Attempts::of).unwrap_or_default()
     }
 
     fn make(&self, at: usize, pods: &Pods) -> Result<Vec<Object>, String> {
