@@ -38,15 +38,15 @@ fn start_extender() -> (String, Arc<AtomicUsize>) {
     let counted = count.clone();
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
+            // One question per connection: one that is kept open would make the next one wait.
             let mut reader = BufReader::new(stream);
-            while let Some((path, question)) = read_question(&mut reader) {
-                counted.fetch_add(1, Ordering::SeqCst);
-                let text = answer(&path, &question).to_string();
-                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len());
-                if reader.get_mut().write_all(head.as_bytes()).is_err() {
-                    break;
-                }
-            }
+            let Some((path, question)) = read_question(&mut reader) else { continue };
+            counted.fetch_add(1, Ordering::SeqCst);
+            let text = answer(&path, &question).to_string();
+            let length = text.len();
+            let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
+            // A client that has gone is none of the extender's business.
+            let _ = reader.get_mut().write_all(format!("{head}{text}").as_bytes());
         }
     });
     (url, count)

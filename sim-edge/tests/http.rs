@@ -28,20 +28,16 @@ impl Server {
         let kept = heard.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
+                // One question per connection: one that is kept open would make the next one wait.
                 let mut reader = BufReader::new(stream);
-                while let Some((path, body)) = read_request(&mut reader) {
-                    let (status, text) = answer(&path, &body);
-                    kept.lock().expect("no panic").push((path, body));
-                    let head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n", text.len());
-                    let stream = reader.get_mut();
-                    if stream
-                        .write_all(head.as_bytes())
-                        .and_then(|()| stream.write_all(text.as_bytes()))
-                        .is_err()
-                    {
-                        break;
-                    }
-                }
+                let Some((path, body)) = read_request(&mut reader) else { continue };
+                let (status, text) = answer(&path, &body);
+                kept.lock().expect("no panic").push((path, body));
+                let length = text.len();
+                let head =
+                    format!("HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n");
+                // A client that has gone is none of the server's business.
+                let _ = reader.get_mut().write_all(format!("{head}{text}").as_bytes());
             }
         });
         Server { url, heard }

@@ -297,8 +297,11 @@ impl Replay {
         for at in 0..self.profile.at(Point::PreBind).len() {
             let i = self.profile.at(Point::PreBind)[at];
             let name = self.profile.plugin(i).name();
+            if name == VolumeBinding::NAME {
+                continue;
+            }
             let mut answers = Vec::new();
-            while name != VolumeBinding::NAME {
+            loop {
                 let mut effects = Effects::default();
                 let attempt = Attempt { pod: info, object, cluster: &self.cache, now: NOW };
                 let plugin = self.profile.plugin(i);
