@@ -87,29 +87,30 @@ impl DomainWeight {
     }
 }
 
-/// Score of `PodTopologySpread`: over the constraints, matching pods times their weight plus the tolerated skew less
-/// one, rounded.
-pub(crate) fn spread_score(constraints: impl Iterator<Item = (i64, i32, DomainWeight)>) -> i64 {
-    let mut score = 0.0;
-    for (pods, max_skew, weight) in constraints {
-        score += spread_term(pods, max_skew, weight);
+/// Score of `PodTopologySpread` in the making: what the constraints add to it, one after the other.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SpreadScore(f64);
+
+impl SpreadScore {
+    /// What one constraint adds: matching pods times their weight, plus the tolerated skew less one (`scoreForCount`).
+    pub(crate) fn of(pods: i64, max_skew: i32, DomainWeight(weight): DomainWeight) -> SpreadScore {
+        SpreadScore(pods as f64 * weight + f64::from(max_skew.wrapping_sub(1)))
     }
-    rounded(score)
-}
 
-/// What one constraint adds to that score.
-#[inline]
-pub(crate) fn spread_term(pods: i64, max_skew: i32, DomainWeight(weight): DomainWeight) -> f64 {
-    pods as f64 * weight + f64::from(max_skew.wrapping_sub(1))
-}
+    /// Adds what a constraint adds.
+    #[inline]
+    pub(crate) fn add(&mut self, part: SpreadScore) {
+        self.0 += part.0;
+    }
 
-/// `math.Round`: half away from zero. Without a call to the C library, which costs more than the rest of a score.
-#[inline]
-pub(crate) fn rounded(value: f64) -> i64 {
-    // Exact: what is left after the whole part is representable, and beyond 2^53 nothing is left.
-    let whole = value as i64;
-    let rest = value - whole as f64;
-    whole + i64::from(rest >= 0.5) - i64::from(rest <= -0.5)
+    /// The score: `math.Round`, half away from zero. Without a call to the C library, which costs more than the rest.
+    #[inline]
+    pub(crate) fn rounded(self) -> i64 {
+        // Exact: what is left after the whole part is representable, and beyond 2^53 nothing is left.
+        let whole = self.0 as i64;
+        let rest = self.0 - whole as f64;
+        whole + i64::from(rest >= 0.5) - i64::from(rest <= -0.5)
+    }
 }
 
 /// Score of `InterPodAffinity`: where a sum is between the lowest and the highest, in percent.
@@ -135,13 +136,18 @@ mod tests {
         assert_eq!(scaled_image(300, 1, 3), 100);
         assert_eq!(rounded_quotient(5, 2), 3);
         assert_eq!(rounded_quotient(-5, 2), -3);
-        for value in [0.0, 0.49999999999999994, 0.5, 1.5, 2.4999, -0.5, -1.5, -2.4, 1e15 + 0.5, 9e18] {
-            assert_eq!(rounded(value), value.round() as i64, "{value}");
-        }
         assert_eq!(
             (percent_between(-3, 4, 0), percent_between(0, 7, 7), percent_between(2, 2, 2)),
             (42, 100, 0)
         );
+    }
+
+    #[test]
+    fn halves_are_rounded_away_from_zero() {
+        for x in [0.0, 0.5, 0.499_999_999_999_999_94, 1.5, 2.5, 2.499_999, -0.5, -1.5, -2.4, 1e15 + 0.5, 1e18]
+        {
+            assert_eq!(SpreadScore(x).rounded(), x.round() as i64, "{x}");
+        }
     }
 
     #[test]

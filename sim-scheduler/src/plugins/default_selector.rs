@@ -10,9 +10,8 @@ use sim_core::selectors::Selector;
 use crate::cache::Objects;
 use crate::pod::PodInfo;
 
-/// The selector of a pod's Services and of its ReplicationController, ReplicaSet or StatefulSet (`DefaultSelector`).
-/// Selects everything if there are none.
-pub(super) fn default_selector(pod: &PodInfo, objects: &Objects) -> Selector {
+/// The labels that all Services of a pod select.
+pub(super) fn service_labels(pod: &PodInfo, objects: &Objects) -> Labels {
     let mut labels = Labels::new();
     for service in objects.in_namespace(Kind::SERVICE, &pod.namespace) {
         if let Some(selector) = plain_selector(service)
@@ -21,6 +20,12 @@ pub(super) fn default_selector(pod: &PodInfo, objects: &Objects) -> Selector {
             labels.extend(selector);
         }
     }
+    labels
+}
+
+/// The selector of a pod's Services, given by the labels they select, and of its ReplicationController, ReplicaSet or
+/// StatefulSet (`DefaultSelector`). Selects everything if there are none.
+pub(super) fn default_selector(pod: &PodInfo, mut labels: Labels, objects: &Objects) -> Selector {
     let Some(owner) = &pod.controller else { return Selector::from_set(&labels) };
     let get = |kind| objects.get(kind, &Key::new(pod.namespace.clone(), owner.name.clone()));
     let of_owner = match (owner.api_version.as_str(), owner.kind.as_str()) {

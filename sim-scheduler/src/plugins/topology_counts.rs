@@ -11,6 +11,9 @@ use smallvec::SmallVec;
 
 use crate::cache::Domain;
 
+/// How many classes of existing pods one class of pods remembers what they mean to it.
+pub(super) const MEMO_LIMIT: usize = 10_000;
+
 /// A number per domain.
 #[derive(Clone, Debug, Default)]
 pub(super) struct DomainCounts {
@@ -141,6 +144,33 @@ impl SkewCounts {
         let overlaid = overlay.0.iter().map(|(domain, delta)| self.pods.get(*domain) + delta);
         let lowest = untouched.map(|(pods, _)| *pods).into_iter().chain(overlaid).min();
         (self.domains + overlay.0.len() - changed.len(), lowest)
+    }
+}
+
+/// A function of few different numbers, looked up where that is cheaper than computing it.
+#[derive(Debug, Default)]
+pub(super) struct Tabled {
+    table: Vec<i64>,
+}
+
+impl Tabled {
+    /// Adds the function of each number to each total. A division per node is what costs here otherwise.
+    pub(super) fn add_to(&mut self, totals: &mut [i64], numbers: &[i64], function: impl Fn(i64) -> i64) {
+        let (mut lowest, mut highest) = (i64::MAX, i64::MIN);
+        for number in numbers {
+            lowest = lowest.min(*number);
+            highest = highest.max(*number);
+        }
+        self.table.clear();
+        if highest.checked_sub(lowest).is_some_and(|range| range < numbers.len() as i64) {
+            self.table.extend((lowest..=highest).map(&function));
+        }
+        for (total, number) in totals.iter_mut().zip(numbers) {
+            *total += match self.table.get(number.wrapping_sub(lowest) as usize) {
+                Some(known) => *known,
+                None => function(*number),
+            };
+        }
     }
 }
 

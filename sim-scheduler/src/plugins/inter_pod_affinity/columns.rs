@@ -4,21 +4,47 @@ use std::sync::Arc;
 
 use sim_core::api::kind::Kind;
 
-use super::counts::{AffinityCounts, Family, Purpose};
-use super::{Affinities, Hard, InterPodAffinity, normalize};
-use crate::cache::PodMove;
+use super::counts::{AffinityCounts, Family, Purpose, Table};
+use super::{Affinities, Hard, InterPodAffinity};
+use crate::cache::{Cache, Domain, PodMove, Slot};
+use crate::float::percent_between;
 use crate::framework::{Attempt, Columns, Plugin, Status};
 use crate::mask::Mask;
+use crate::plugins::topology_counts::Tabled;
 
 /// What is kept for one class.
 #[derive(Debug)]
 pub struct AffinityColumns {
     hard: Hard,
     soft: Option<AffinityCounts>,
+    /// Domains by position of the tables of each.
+    hard_domains: Vec<Vec<Domain>>,
+    soft_domains: Vec<Vec<Domain>>,
     /// Of the namespaces that were looked at.
     generation: u64,
     /// Room for scores.
-    raw: Vec<i64>,
+    sums: Vec<i64>,
+    normalized: Tabled,
+}
+
+/// No label.
+const NONE: Domain = Domain::MAX;
+
+/// Makes sure that all tables have their domains by position.
+fn complete(domains: &mut Vec<Vec<Domain>>, tables: &[Table], cluster: &Cache) {
+    for table in tables.iter().skip(domains.len()) {
+        let of = |slot: &Slot| table.topology.at(*slot).unwrap_or(NONE);
+        domains.push(cluster.order().iter().map(of).collect());
+    }
+}
+
+impl AffinityColumns {
+    fn complete(&mut self, cluster: &Cache) {
+        complete(&mut self.hard_domains, self.hard.counts.tables(), cluster);
+        if let Some(soft) = &self.soft {
+            complete(&mut self.soft_domains, soft.tables(), cluster);
+        }
+    }
 }
 
 impl Columns for InterPodAffinity {
@@ -30,12 +56,17 @@ impl Columns for InterPodAffinity {
             return None;
         }
         let purpose = Purpose::Score(self.args.hard_pod_affinity_weight);
-        Some(AffinityColumns {
+        let mut kept = AffinityColumns {
             hard: Hard::of(attempt),
             soft: self.scores(pod).then(|| AffinityCounts::of(cluster, pod, purpose)),
+            hard_domains: Vec::new(),
+            soft_domains: Vec::new(),
             generation: cluster.objects().generation(Kind::NAMESPACE),
-            raw: Vec::new(),
-        })
+            sums: Vec::new(),
+            normalized: Tabled::default(),
+        };
+        kept.complete(cluster);
+        Some(kept)
     }
 
     fn is_stale(&self, kept: &AffinityColumns, attempt: &Attempt<'_>) -> bool {
@@ -56,24 +87,22 @@ impl Columns for InterPodAffinity {
         if let Some(soft) = &mut kept.soft {
             soft.follow(attempt.cluster, moves);
         }
+        kept.complete(attempt.cluster);
     }
 
-    fn filter(&self, kept: &mut AffinityColumns, attempt: &Attempt<'_>, mask: &mut Mask) -> bool {
+    fn filter(&self, kept: &mut AffinityColumns, _: &Attempt<'_>, mask: &mut Mask) -> bool {
         let hard = &kept.hard;
         if hard.has_no_say() {
             return false;
         }
-        let order = attempt.cluster.order();
         let is_first = hard.is_first();
-        for table in hard.counts.tables() {
-            let domain = |at: usize| table.topology.at(order[at]);
-            match table.family {
+        for (Table { family, counts, .. }, domains) in hard.counts.tables().iter().zip(&kept.hard_domains) {
+            match family {
                 Family::Affinity => {
-                    mask.retain(|at| domain(at).is_some_and(|d| is_first || table.counts.get(d) > 0));
+                    mask.retain(|at| domains[at] != NONE && (is_first || counts.get(domains[at]) > 0));
                 }
-                _ if table.counts.nonzero() > 0 => {
-                    mask.retain(|at| domain(at).is_none_or(|d| table.counts.get(d) <= 0));
-                }
+                // There is no count where there is no label.
+                _ if counts.nonzero() > 0 => mask.retain(|at| counts.get(domains[at]) <= 0),
                 _ => {}
             }
         }
@@ -88,22 +117,28 @@ impl Columns for InterPodAffinity {
     fn score(
         &self,
         kept: &mut AffinityColumns,
-        attempt: &Attempt<'_>,
+        _: &Attempt<'_>,
         feasible: &[u32],
         weight: i64,
         totals: &mut [i64],
     ) -> bool {
-        let AffinityColumns { soft: Some(soft), raw, .. } = kept else { return false };
+        let AffinityColumns { soft: Some(soft), soft_domains, sums, normalized, .. } = kept else {
+            return false;
+        };
         if !soft.is_anything_said() {
             return false;
         }
-        let order = attempt.cluster.order();
-        raw.clear();
-        raw.extend(feasible.iter().map(|at| soft.score(order[*at as usize])));
-        normalize(raw);
-        for (total, score) in totals.iter_mut().zip(raw) {
-            *total += *score * weight;
+        sums.clear();
+        sums.resize(feasible.len(), 0);
+        let tables = soft.tables().iter().zip(soft_domains);
+        for (Table { counts, .. }, domains) in tables.filter(|(table, _)| table.counts.nonzero() > 0) {
+            for (sum, at) in sums.iter_mut().zip(feasible) {
+                *sum += counts.get(domains[*at as usize]);
+            }
         }
+        let lowest = sums.iter().copied().min().unwrap_or(0);
+        let highest = sums.iter().copied().max().unwrap_or(0);
+        normalized.add_to(totals, sums, |sum| percent_between(lowest, highest, sum) * weight);
         true
     }
 }

@@ -15,7 +15,7 @@ use smol_str::SmolStr;
 use crate::affinity_terms::{AffinityTerm, AffinityTerms};
 use crate::cache::{Cache, Domain, Objects, PodMove, Slot, Topology};
 use crate::node::NodeInfo;
-use crate::plugins::topology_counts::DomainCounts;
+use crate::plugins::topology_counts::{DomainCounts, MEMO_LIMIT};
 use crate::pod::PodInfo;
 
 /// What a sum is of.
@@ -210,6 +210,10 @@ impl AffinityCounts {
     /// Adds pods of a class to a node, or takes them away.
     fn add(&mut self, cluster: &Cache, existing: &PodInfo, slot: Slot, pods: i64) {
         if !self.effects.contains_key(&existing.class) {
+            // Classes come and go; what is forgotten is found out again.
+            if self.effects.len() > MEMO_LIMIT {
+                self.effects.clear();
+            }
             let mut found: Vec<(Family, SmolStr, i64)> = Vec::new();
             let note = |e: Effect<'_>| found.push((e.family, e.topology_key.clone(), e.weight));
             match self.purpose {

@@ -4,58 +4,78 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use sim_core::api::kind::Kind;
+use sim_core::api::meta::Labels;
+use sim_core::selectors::Selector;
 
-use super::constraints::{Action, Constraint};
+use super::constraints::Action;
 use super::counts::SoftSpread;
-use super::{Hard, PodTopologySpread, Spreading, normalize};
-use crate::cache::{Objects, PodMove};
+use super::rating::Rating;
+use super::{Hard, PodTopologySpread, Spreading};
+use crate::cache::{Domain, Objects, PodMove, Slot};
 use crate::framework::{Attempt, Columns, Plugin, Status};
 use crate::mask::Mask;
+use crate::plugins::default_selector::{default_selector, service_labels};
+use crate::pod::PodInfo;
+
+/// No label.
+const NONE: Domain = Domain::MAX;
 
 /// What is kept for one class.
 #[derive(Debug)]
 pub struct SpreadColumns {
     hard: Option<Hard>,
-    soft: Option<SoftSpread>,
-    /// Generation of the objects that the constraints were last seen to follow from. Only ever written with what the
-    /// constraints were compared for, so that a lost write costs a comparison.
-    generation: AtomicU64,
-    /// Room for scores.
-    raw: Vec<i64>,
-    sums: Vec<f64>,
+    /// Domains by constraint and position.
+    domains: Vec<Vec<Domain>>,
+    soft: Option<Rating>,
+    defaults: Option<Defaults>,
 }
 
-/// Normalised scores by raw score, of nodes that are all rated: a division per node is what costs otherwise.
-struct Normal {
-    lowest: i64,
-    table: Vec<i64>,
+/// What default constraints followed from.
+#[derive(Debug)]
+struct Defaults {
+    service_labels: Labels,
+    selector: Selector,
+    /// Generations of Services and of what manages pods, when the above was last found to be as it is. A lost write
+    /// would only cost another look.
+    services: AtomicU64,
+    owners: AtomicU64,
 }
 
-impl Normal {
-    /// `None` if the scores are too different for a table.
-    fn of(raw: &[i64]) -> Option<Normal> {
-        let (lowest, highest) = (*raw.iter().min()?, *raw.iter().max()?);
-        let range = usize::try_from(highest.checked_sub(lowest)?).ok()?;
-        if lowest < 0 || range > raw.len() {
-            return None;
-        }
-        // Lowest and highest come along, so that they are those of all.
-        let mut table: Vec<i64> = (lowest..=highest).collect();
-        normalize(&mut table, |_| false);
-        Some(Normal { lowest, table })
-    }
-
-    fn add_to(&self, totals: &mut [i64], raw: &[i64], weight: i64) {
-        for (total, score) in totals.iter_mut().zip(raw) {
-            *total += self.table[(score - self.lowest) as usize] * weight;
+impl Defaults {
+    fn of(pod: &PodInfo, objects: &Objects) -> Defaults {
+        let service_labels = service_labels(pod, objects);
+        let (services, owners) = generations(objects);
+        Defaults {
+            selector: default_selector(pod, service_labels.clone(), objects),
+            service_labels,
+            services: AtomicU64::new(services),
+            owners: AtomicU64::new(owners),
         }
     }
+
+    /// True if the same follows from the objects of now. Every change of a status is a change, so this is asked often.
+    fn hold(&self, pod: &PodInfo, objects: &Objects) -> bool {
+        let (services, owners) = generations(objects);
+        if self.services.load(Ordering::Relaxed) != services {
+            if service_labels(pod, objects) != self.service_labels {
+                return false;
+            }
+            self.services.store(services, Ordering::Relaxed);
+        }
+        if self.owners.load(Ordering::Relaxed) != owners {
+            if default_selector(pod, self.service_labels.clone(), objects) != self.selector {
+                return false;
+            }
+            self.owners.store(owners, Ordering::Relaxed);
+        }
+        true
+    }
 }
 
-/// Rises whenever something changes that default selectors are made of.
-fn generation(objects: &Objects) -> u64 {
-    let kinds = [Kind::SERVICE, Kind::REPLICATION_CONTROLLER, Kind::REPLICA_SET, Kind::STATEFUL_SET];
-    kinds.into_iter().map(|kind| objects.generation(kind)).sum()
+/// Generations of Services, and of what manages pods.
+fn generations(objects: &Objects) -> (u64, u64) {
+    let owners = [Kind::REPLICATION_CONTROLLER, Kind::REPLICA_SET, Kind::STATEFUL_SET];
+    (objects.generation(Kind::SERVICE), owners.into_iter().map(|kind| objects.generation(kind)).sum())
 }
 
 impl Columns for PodTopologySpread {
@@ -65,33 +85,28 @@ impl Columns for PodTopologySpread {
         let Attempt { pod, cluster, .. } = attempt;
         let constraints = |action| self.constraints(pod, action, cluster.objects()).ok();
         let (hard, soft) = (constraints(Action::DoNotSchedule)?, constraints(Action::ScheduleAnyway)?);
+        let hard = (!hard.is_empty()).then(|| Hard::of(attempt, hard));
+        let domains = |hard: &Hard| {
+            let of = |i| {
+                let at = |slot: &Slot| hard.counts.topology(i).at(*slot).unwrap_or(NONE);
+                cluster.order().iter().map(at).collect()
+            };
+            (0..hard.counts.constraints().len()).map(of).collect()
+        };
         Some(SpreadColumns {
-            hard: (!hard.is_empty()).then(|| Hard::of(attempt, hard)),
-            soft: (!soft.is_empty())
-                .then(|| SoftSpread::of(cluster, pod, soft, self.requires_all_topologies(pod))),
-            generation: AtomicU64::new(generation(cluster.objects())),
-            raw: Vec::new(),
-            sums: Vec::new(),
+            domains: hard.as_ref().map(domains).unwrap_or_default(),
+            hard,
+            soft: (!soft.is_empty()).then(|| {
+                let require_all = self.requires_all_topologies(pod);
+                Rating::of(cluster, SoftSpread::of(cluster, pod, soft, require_all))
+            }),
+            defaults: self.has_defaults(pod).then(|| Defaults::of(pod, cluster.objects())),
         })
     }
 
     fn is_stale(&self, kept: &SpreadColumns, attempt: &Attempt<'_>) -> bool {
         let objects = attempt.cluster.objects();
-        let now = generation(objects);
-        if kept.generation.load(Ordering::Relaxed) == now {
-            return false;
-        }
-        let same = |action, known: Option<&[Constraint]>| {
-            let constraints = self.constraints(attempt.pod, action, objects);
-            constraints.is_ok_and(|constraints| constraints == known.unwrap_or(&[]))
-        };
-        let hard = kept.hard.as_ref().map(|hard| hard.counts.constraints());
-        let soft = kept.soft.as_ref().map(SoftSpread::constraints);
-        if same(Action::DoNotSchedule, hard) && same(Action::ScheduleAnyway, soft) {
-            kept.generation.store(now, Ordering::Relaxed);
-            return false;
-        }
-        true
+        kept.defaults.as_ref().is_some_and(|defaults| !defaults.hold(attempt.pod, objects))
     }
 
     fn is_idle(&self, kept: &SpreadColumns) -> bool {
@@ -102,21 +117,20 @@ impl Columns for PodTopologySpread {
         kept.hard.clone().map(|hard| Spreading { hard: Some(hard), soft: None })
     }
 
-    fn follow(&self, kept: &mut SpreadColumns, _: &Attempt<'_>, moves: &[PodMove]) {
+    fn follow(&self, kept: &mut SpreadColumns, attempt: &Attempt<'_>, moves: &[PodMove]) {
         if let Some(hard) = &mut kept.hard {
             Arc::make_mut(&mut hard.counts).follow(moves);
         }
         if let Some(soft) = &mut kept.soft {
-            soft.follow(moves);
+            soft.follow(attempt.cluster, moves);
         }
     }
 
-    fn filter(&self, kept: &mut SpreadColumns, attempt: &Attempt<'_>, mask: &mut Mask) -> bool {
+    fn filter(&self, kept: &mut SpreadColumns, _: &Attempt<'_>, mask: &mut Mask) -> bool {
         let Some(hard) = &kept.hard else { return false };
-        let order = attempt.cluster.order();
-        for i in 0..hard.counts.constraints().len() {
-            let (most, topology, counts) = (hard.most(i), hard.counts.topology(i), hard.counts.counts(i));
-            mask.retain(|at| topology.at(order[at]).is_some_and(|domain| counts.get(domain) <= most));
+        for (i, domains) in kept.domains.iter().enumerate() {
+            let (most, counts) = (hard.most(i), hard.counts.counts(i));
+            mask.retain(|at| domains[at] != NONE && counts.get(domains[at]) <= most);
         }
         true
     }
@@ -129,25 +143,13 @@ impl Columns for PodTopologySpread {
     fn score(
         &self,
         kept: &mut SpreadColumns,
-        attempt: &Attempt<'_>,
+        _: &Attempt<'_>,
         feasible: &[u32],
         weight: i64,
         totals: &mut [i64],
     ) -> bool {
-        let SpreadColumns { soft: Some(soft), raw, sums, .. } = kept else { return false };
-        let order = attempt.cluster.order();
-        let slots = feasible.iter().map(|at| order[*at as usize]);
-        let weights = soft.weights(slots.clone());
-        soft.scores(&weights, slots, sums, raw);
-        match soft.rates_all().then(|| Normal::of(raw)).flatten() {
-            Some(normal) => normal.add_to(totals, raw, weight),
-            None => {
-                normalize(raw, |i| feasible.get(i).is_some_and(|at| !soft.rates(order[*at as usize])));
-                for (total, score) in totals.iter_mut().zip(raw) {
-                    *total += *score * weight;
-                }
-            }
-        }
+        let Some(soft) = &mut kept.soft else { return false };
+        soft.add_to(totals, feasible, weight);
         true
     }
 }

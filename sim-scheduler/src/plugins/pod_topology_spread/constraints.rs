@@ -11,7 +11,7 @@ use smol_str::SmolStr;
 use super::PodTopologySpread;
 use crate::cache::Objects;
 use crate::node::NodeInfo;
-use crate::plugins::default_selector::default_selector;
+use crate::plugins::default_selector::{default_selector, service_labels};
 use crate::pod::PodInfo;
 
 /// The topology key whose domains are single nodes: scores count it node by node.
@@ -162,7 +162,7 @@ impl PodTopologySpread {
         if constraints.is_empty() {
             return Ok(constraints);
         }
-        let selector = default_selector(pod, objects);
+        let selector = default_selector(pod, service_labels(pod, objects), objects);
         if selector.is_empty() {
             return Ok(Vec::new());
         }
@@ -171,6 +171,11 @@ impl PodTopologySpread {
             constraint.selector = selector.clone();
         }
         Ok(constraints)
+    }
+
+    /// True if a pod's constraints follow from what it belongs to.
+    pub(super) fn has_defaults(&self, pod: &PodInfo) -> bool {
+        !has_own(pod) && !self.defaults.is_empty()
     }
 
     /// True if only nodes with the labels of all of a pod's constraints are rated: not with the built-in constraints,

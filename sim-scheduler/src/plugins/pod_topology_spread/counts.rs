@@ -1,5 +1,6 @@
 //! How many matching pods are in which domain: filled by looking at all nodes, then kept by following pods.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -8,9 +9,9 @@ use smol_str::SmolStr;
 
 use super::constraints::{Constraint, HOSTNAME, Inclusion};
 use crate::cache::{Cache, Domain, PodMove, Slot, Topology};
-use crate::float::{DomainWeight, rounded, spread_score, spread_term};
+use crate::float::{DomainWeight, SpreadScore};
 use crate::node::NodeInfo;
-use crate::plugins::topology_counts::{DomainCounts, SkewCounts};
+use crate::plugins::topology_counts::{DomainCounts, MEMO_LIMIT, SkewCounts};
 use crate::pod::PodInfo;
 
 /// What matching pods are counted in.
@@ -156,11 +157,6 @@ impl<C: Counts> Spread<C> {
         !self.require_all || self.topologies.iter().all(|topology| topology.at(slot).is_some())
     }
 
-    /// True if every node counts, whatever labels it lacks.
-    pub(super) fn rates_all(&self) -> bool {
-        !self.require_all
-    }
-
     /// A node without the label counts with those whose label is empty, if nodes without it count at all.
     #[inline]
     fn domain_or_empty(&self, constraint: usize, slot: Slot) -> Option<Domain> {
@@ -181,100 +177,57 @@ fn matches<'a>(
     namespace: &str,
     pod: &PodInfo,
 ) -> &'a [bool] {
+    // Classes come and go; what is forgotten is found out again.
+    if known.len() > MEMO_LIMIT {
+        known.clear();
+    }
     known.entry(pod.class).or_insert_with(|| constraints.iter().map(|c| c.counts(namespace, pod)).collect())
 }
 
 impl SoftSpread {
     /// True if the domains of a constraint are taken for single nodes.
-    fn is_per_node(&self, constraint: usize) -> bool {
+    pub(super) fn is_per_node(&self, constraint: usize) -> bool {
         self.constraints[constraint].topology_key == HOSTNAME
     }
 
-    /// Matching pods that a rated node is rated by under a constraint: those of its domain, or its own if the domains
-    /// are single nodes. `None` without the label.
-    #[inline]
-    fn pods(&self, constraint: usize, slot: Slot) -> Option<i64> {
-        let domain = self.topologies[constraint].at(slot)?;
-        if self.is_per_node(constraint) {
-            let share = self.shares.get(slot as usize * self.constraints.len() + constraint);
-            return Some(share.map_or(0, |share| share.pods));
-        }
-        Some(self.counts[constraint].get(domain))
+    /// Matching pods of a node.
+    pub(super) fn pods_on(&self, constraint: usize, slot: Slot) -> i64 {
+        let at = slot as usize * self.constraints.len() + constraint;
+        self.shares.get(at).map_or(0, |share| share.pods)
     }
 
-    /// By constraint, how many domains the rated ones among some nodes are in: each node in one of its own if the
-    /// domains are single nodes, and all those without the label in one.
-    fn sizes(&self, slots: impl Iterator<Item = Slot>) -> SmallVec<[usize; 4]> {
-        let mut rated = 0;
-        let mut sizes: SmallVec<[usize; 4]> = SmallVec::from_elem(0, self.constraints.len());
-        // The last place is for nodes without the label. Nodes in domains of their own are not looked up.
-        let places = |i: usize| if self.is_per_node(i) { 0 } else { self.topologies[i].bound() + 1 };
-        let mut seen: SmallVec<[Vec<bool>; 4]> = (0..sizes.len()).map(|i| vec![false; places(i)]).collect();
-        for slot in slots.filter(|slot| self.rates(*slot)) {
-            rated += 1;
-            for (i, seen) in seen.iter_mut().enumerate().filter(|(_, seen)| !seen.is_empty()) {
-                let last = seen.len() - 1;
-                let place = self.domain_or_empty(i, slot).map_or(last, |domain| domain as usize);
-                sizes[i] += usize::from(!std::mem::replace(&mut seen[place], true));
-            }
-        }
-        for (_, size) in sizes.iter_mut().enumerate().filter(|(i, _)| self.is_per_node(*i)) {
-            *size = rated;
-        }
-        sizes
+    /// Where a node counts for the number of domains: below the bound of the topology, or there without the label.
+    pub(super) fn place(&self, constraint: usize, slot: Slot) -> usize {
+        let bound = self.topologies[constraint].bound();
+        self.domain_or_empty(constraint, slot).map_or(bound, |domain| domain as usize)
     }
 
-    /// What matching pods weigh when these nodes are feasible, by constraint.
-    pub(super) fn weights(&self, feasible: impl Iterator<Item = Slot>) -> SmallVec<[DomainWeight; 4]> {
-        self.sizes(feasible).into_iter().map(DomainWeight::among).collect()
+    /// What matching pods weigh when these nodes are feasible, by constraint: by the number of domains that the rated
+    /// ones are in, each node in one of its own if the domains are single nodes, and all those without the label in one.
+    pub(super) fn weights(&self, feasible: &[Slot]) -> SmallVec<[DomainWeight; 4]> {
+        let rated = || feasible.iter().copied().filter(|slot| self.rates(*slot));
+        let size = |i: usize| match self.is_per_node(i) {
+            true => rated().count(),
+            false => rated().map(|slot| self.place(i, slot)).collect::<BTreeSet<_>>().len(),
+        };
+        (0..self.constraints.len()).map(|i| DomainWeight::among(size(i))).collect()
     }
 
-    /// Raw scores of nodes, as [`SoftSpread::score`] gives them one by one: the same sums, constraint by constraint.
-    pub(super) fn scores(
-        &self,
-        weights: &[DomainWeight],
-        slots: impl Iterator<Item = Slot> + Clone,
-        sums: &mut Vec<f64>,
-        out: &mut Vec<i64>,
-    ) {
-        sums.clear();
-        sums.resize(slots.clone().count(), 0.0);
-        for (i, (constraint, weight)) in self.constraints.iter().zip(weights).enumerate() {
-            let topology = &*self.topologies[i];
-            let term = |pods: i64| spread_term(pods, constraint.max_skew, *weight);
-            if self.is_per_node(i) {
-                let step = self.constraints.len();
-                for (sum, slot) in sums.iter_mut().zip(slots.clone()) {
-                    if topology.at(slot).is_some() {
-                        let share = self.shares.get(slot as usize * step + i);
-                        *sum += term(share.map_or(0, |share| share.pods));
-                    }
-                }
-                continue;
-            }
-            let terms: Vec<f64> =
-                (0..topology.bound()).map(|d| term(self.counts[i].get(d as Domain))).collect();
-            for (sum, slot) in sums.iter_mut().zip(slots.clone()) {
-                if let Some(domain) = topology.at(slot) {
-                    *sum += terms.get(domain as usize).copied().unwrap_or_else(|| term(0));
-                }
-            }
-        }
-        out.clear();
-        out.extend(
-            sums.iter().zip(slots).map(|(sum, slot)| if self.rates(slot) { rounded(*sum) } else { 0 }),
-        );
-    }
-
-    /// Raw score of a node: weighted number of matching pods in its domains, fewer are better. 0 if it is not rated.
-    #[inline]
+    /// Raw score of a node: weighted number of matching pods in its domains (its own where they are single nodes), fewer
+    /// are better. 0 if it is not rated.
     pub(super) fn score(&self, weights: &[DomainWeight], slot: Slot) -> i64 {
+        let mut score = SpreadScore::default();
         if !self.rates(slot) {
             return 0;
         }
-        let constraints = self.constraints.iter().zip(weights).enumerate();
-        spread_score(
-            constraints.filter_map(|(i, (c, weight))| Some((self.pods(i, slot)?, c.max_skew, *weight))),
-        )
+        for (i, (constraint, weight)) in self.constraints.iter().zip(weights).enumerate() {
+            let Some(domain) = self.topologies[i].at(slot) else { continue };
+            let pods = match self.is_per_node(i) {
+                true => self.pods_on(i, slot),
+                false => self.counts[i].get(domain),
+            };
+            score.add(SpreadScore::of(pods, constraint.max_skew, *weight));
+        }
+        score.rounded()
     }
 }

@@ -5,6 +5,7 @@ mod columns;
 mod constraints;
 mod counts;
 mod hints;
+mod rating;
 #[cfg(test)]
 mod tests;
 
@@ -173,7 +174,7 @@ impl PreScore for PodTopologySpread {
         };
         let counts = SoftSpread::of(cluster, pod, constraints, self.requires_all_topologies(pod));
         cycle.soft = Some(Soft {
-            weights: counts.weights(feasible.iter().copied()),
+            weights: counts.weights(feasible),
             ignored: feasible.iter().map(|slot| !counts.rates(*slot)).collect(),
             counts: Arc::new(counts),
         });
@@ -203,24 +204,47 @@ impl NormalizeScore for PodTopologySpread {
 
 /// Turns the raw scores of all feasible nodes around: the lowest gets 100, those that are not rated 0.
 fn normalize(scores: &mut [i64], is_ignored: impl Fn(usize) -> bool) {
-    // Upstream's mark. A maxSkew of 0, which the API server refuses, would give it to rated nodes, too.
-    const NOT_RATED: i64 = -1;
-    let (mut lowest, mut highest) = (i64::MAX, 0);
+    let mut range = Range::default();
     for (i, score) in scores.iter_mut().enumerate() {
-        if is_ignored(i) {
-            *score = NOT_RATED;
-        } else {
-            lowest = lowest.min(*score);
-            highest = highest.max(*score);
+        match is_ignored(i) {
+            true => *score = NOT_RATED,
+            false => range.include(*score),
         }
     }
     for score in scores {
-        *score = match (*score, highest) {
+        *score = range.normalized(*score);
+    }
+}
+
+/// Upstream's mark. A maxSkew of 0, which the API server refuses, would give it to rated nodes, too.
+const NOT_RATED: i64 = -1;
+
+/// The raw scores that there are.
+#[derive(Clone, Copy, Debug)]
+struct Range {
+    lowest: i64,
+    highest: i64,
+}
+
+impl Default for Range {
+    fn default() -> Range {
+        Range { lowest: i64::MAX, highest: 0 }
+    }
+}
+
+impl Range {
+    fn include(&mut self, score: i64) {
+        self.lowest = self.lowest.min(score);
+        self.highest = self.highest.max(score);
+    }
+
+    fn normalized(self, score: i64) -> i64 {
+        match (score, self.highest) {
             (NOT_RATED, _) => 0,
             (_, 0) => 100,
             (score, highest) => {
-                highest.wrapping_add(lowest).wrapping_sub(score).wrapping_mul(100).wrapping_div(highest)
+                highest.wrapping_add(self.lowest).wrapping_sub(score).wrapping_mul(100).wrapping_div(highest)
             }
-        };
+        }
     }
 }
