@@ -317,7 +317,8 @@ impl Queue {
         if !hints::of_interest(with.profiles, happening.cause.event()) {
             return;
         }
-        for (uid, strategy) in self.helped(with, happening, only) {
+        // From the end, so that no pod of a list has to take the place of another.
+        for (uid, strategy) in self.helped(with, happening, only).into_iter().rev() {
             self.awake(with, uid, strategy, happening.cause, now);
         }
         self.in_flight.record(happening);
