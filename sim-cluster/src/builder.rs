@@ -8,6 +8,7 @@ use sim_core::engine::kernel::Kernel;
 use sim_core::engine::log::Keep;
 use sim_core::engine::random::Seed;
 use sim_core::engine::timing::Timing;
+use sim_core::features::FeatureGates;
 use sim_core::time::Epoch;
 use sim_kubelet::behavior::Behaviors;
 use sim_kubelet::fleet::{Fleet, FleetConfig};
@@ -69,6 +70,13 @@ impl ClusterBuilder {
     /// How long things take; [`Timing::typical`] by default.
     pub fn timing(mut self, timing: Timing) -> Self {
         self.env.timing = timing;
+        self
+    }
+
+    /// Feature gates, for all components at once; those of v1.34 by default.
+    pub fn features(mut self, features: FeatureGates) -> Self {
+        self.env.features = features;
+        self.api.features = features;
         self
     }
 

@@ -5,6 +5,7 @@
 //! - [`api`]: objects, the store with its revisions and watches, the verbs, admission, defaulting, validation, patches, and
 //!   the wire form;
 //! - [`load`]: manifests, dumps and configuration files as typed values, with places in every error;
+//! - [`features`]: the feature gates of the modelled version;
 //! - [`quantity`], [`duration`], [`selectors`], [`int_or_string`], [`names`], [`syntax`], [`helpers`]: values and pure predicates that several components share.
 //!
 //! Invariant: nothing here knows a scheduler, a kubelet or a controller, reads the wall clock, or does I/O.
@@ -32,6 +33,7 @@
 pub mod api;
 pub mod duration;
 pub mod engine;
+pub mod features;
 pub mod helpers;
 pub mod int_or_string;
 pub mod load;

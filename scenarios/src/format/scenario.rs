@@ -1,5 +1,6 @@
 //! The root of a scenario file.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
@@ -44,6 +45,9 @@ pub struct Scenario {
     /// Refuse objects in namespaces that nobody created, as upstream does; else they are created with a notice.
     #[serde(default)]
     pub strict_namespaces: bool,
+    /// Feature gates by name, for all components at once, e.g. `DRADeviceTaints: true`; the others are as in v1.34.
+    #[serde(default)]
+    pub feature_gates: BTreeMap<String, bool>,
     /// Objects that are applied at the start, in order.
     #[serde(default)]
     pub manifests: Vec<Manifest>,
@@ -82,6 +86,7 @@ impl Scenario {
             scheduler_config: None,
             extender_cassette: None,
             strict_namespaces: false,
+            feature_gates: BTreeMap::new(),
             manifests: Vec::new(),
             behaviors: Vec::new(),
             traces: Vec::new(),

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use sim_core::api::kind::Kinds;
 use sim_core::api::object::Object;
 use sim_core::engine::timing::Timing;
+use sim_core::features::FeatureGates;
 use sim_core::load::{LoadError, LoadErrors, Notice, Place, Source, Strictness};
 use sim_core::time::{Epoch, Span, Time, mins};
 use sim_scheduler::framework::Registry;
@@ -118,6 +119,8 @@ pub struct Plan {
     pub timing: Timing,
     /// Refuse objects in namespaces that nobody created.
     pub strict_namespaces: bool,
+    /// Feature gates.
+    pub features: FeatureGates,
     /// What containers do.
     pub behaviors: sim_kubelet::behavior::Behaviors,
     /// KubeSchedulerConfiguration.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use sim_core::api::kind::{Kind, Kinds};
 use sim_core::api::object::Object;
 use sim_core::engine::timing::Timing;
+use sim_core::features::FeatureGates;
 use sim_core::load::tree::Node;
 use sim_core::load::{
     Document, LoadError, LoadErrors, LoadOptions, LoadedObject, Notice, Strictness, documents, embedded,
@@ -30,6 +31,7 @@ pub(super) struct Planner<'a> {
     settings: &'a Settings,
     kinds: Kinds,
     epoch: Epoch,
+    features: FeatureGates,
     errors: Vec<LoadError>,
     notices: Vec<Notice>,
     nodes: Vec<Object>,
@@ -93,6 +95,7 @@ impl<'a> Planner<'a> {
             settings,
             kinds: Kinds::default(),
             epoch: Epoch::default(),
+            features: FeatureGates::default(),
             errors: Vec::new(),
             notices: Vec::new(),
             nodes: Vec::new(),
@@ -173,6 +176,11 @@ impl<'a> Planner<'a> {
                     &[Field("epoch")],
                     format!("`{text}` is not a date such as 2025-01-01T00:00:00Z"),
                 )),
+            }
+        }
+        for (name, on) in &scenario.feature_gates {
+            if let Err(error) = self.features.set_by_name(name, *on) {
+                self.errors.push(origin.error(&[Field("featureGates"), Field(name)], error.to_string()));
             }
         }
         self.rules.extend(scenario.behaviors.iter().cloned());
@@ -392,6 +400,7 @@ impl<'a> Planner<'a> {
             epoch: self.epoch,
             timing: self.settings.timing.map_or(top.timing.0, |preset| preset.timing()) as Timing,
             strict_namespaces: self.settings.strict_namespaces || top.strict_namespaces,
+            features: self.features,
             // Every rule was checked when it was taken in.
             behaviors: rules.unwrap_or_default(),
             scheduler_config,

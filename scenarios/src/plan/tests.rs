@@ -1,5 +1,7 @@
 use std::fs;
 
+use sim_core::features::Gate;
+
 use super::*;
 
 const HEAD: &str = "apiVersion: wavetank.dev/v1alpha1\nkind: Scenario\n";
@@ -19,7 +21,7 @@ fn plan(scenario: &str) -> Result<Plan, String> {
 #[test]
 fn a_whole_scenario_is_planned() {
     let plan = plan(&format!(
-        "{HEAD}seed: 7\ntiming: instant\nepoch: 2024-02-29T00:00:00Z\n\
+        "{HEAD}seed: 7\ntiming: instant\nfeatureGates: {{DRADeviceTaints: true}}\nepoch: 2024-02-29T00:00:00Z\n\
          cluster:\n  pools:\n  - {{name: w, count: 3, cpu: 8, memory: 32Gi, zones: [a, b], taints: ['k=v:NoSchedule']}}\n\
          manifests:\n- pod.yaml\n- apiVersion: v1\n  kind: Namespace\n  metadata: {{name: shop}}\n\
          behaviors:\n- match: {{name: 'a*'}}\n  run: 5s\n\
@@ -28,6 +30,7 @@ fn a_whole_scenario_is_planned() {
     ))
     .unwrap_or_else(|e| panic!("{e}"));
     assert_eq!((plan.seed, plan.nodes.len(), plan.manifests.len()), (7, 3, 2));
+    assert!(plan.features.on(Gate::DRADeviceTaints) && plan.features.on(Gate::DRAAdminAccess));
     assert_eq!(plan.epoch.unix_seconds(), 1_709_164_800);
     let zones: Vec<_> =
         plan.nodes.iter().map(|n| n.meta.label("topology.kubernetes.io/zone").unwrap()).collect();
@@ -52,6 +55,10 @@ fn slips_have_file_line_and_path() {
         ),
         ("manifests: [absent.yaml]\n", &["s.yaml:3:13: manifests[0]: absent.yaml: no such file"]),
         ("manifests:\n- apiVersion: v1\n  kind: Pood\n  metadata: {name: a}\n", &["s.yaml:5:9", "Pood"]),
+        (
+            "featureGates: {DRADeviceTaint: true}\n",
+            &["s.yaml:3:32: featureGates.DRADeviceTaint: ", "DRADeviceTaints"],
+        ),
         ("timeline:\n- at: 5\n  cordon: n\n", &["s.yaml:4:7: timeline[0].at: ", "lacks a unit"]),
         ("timeline:\n- at: 5s\n", &["s.yaml:4:3: timeline[0]: a step without an action"]),
         (

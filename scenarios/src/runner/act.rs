@@ -32,6 +32,7 @@ pub(super) fn cluster_of(plan: &Plan) -> Result<Cluster, LoadErrors> {
         .epoch(plan.epoch)
         .timing(plan.timing.clone())
         .strict_namespaces(plan.strict_namespaces)
+        .features(plan.features)
         .behaviors(plan.behaviors.clone())
         .keep_log(Keep::Records)
         .build();

@@ -11,6 +11,7 @@ use crate::api::request::{Change, Reply, Request, Tag};
 use crate::engine::log::{EventType, Log, Record};
 use crate::engine::random::{Seed, Stream};
 use crate::engine::timing::Timing;
+use crate::features::FeatureGates;
 use crate::time::{Epoch, Span, Time};
 
 /// Handle of a set timer. Stale handles are harmless: cancelling one does nothing.
@@ -49,6 +50,8 @@ pub struct Env {
     pub epoch: Epoch,
     /// How long things take.
     pub timing: Timing,
+    /// Feature gates of the cluster.
+    pub features: FeatureGates,
 }
 
 impl<'a, T> Ctx<'a, T> {
@@ -65,6 +68,11 @@ impl<'a, T> Ctx<'a, T> {
     /// How long things take in this run.
     pub fn timing(&self) -> &'a Timing {
         &self.env.timing
+    }
+
+    /// Feature gates of the cluster.
+    pub fn features(&self) -> FeatureGates {
+        self.env.features
     }
 
     /// Date of instant zero.

@@ -21,6 +21,7 @@ use super::request::Request;
 use super::store::Store;
 use crate::engine::log::{CommitVerb, Log, Record};
 use crate::engine::random::{Seed, Stream};
+use crate::features::FeatureGates;
 use crate::time::{Epoch, Time};
 
 /// Choices of a run.
@@ -28,6 +29,8 @@ use crate::time::{Epoch, Time};
 pub struct ApiOptions {
     /// Refuse objects of namespaces that do not exist, as upstream does, instead of creating the namespace.
     pub strict_namespaces: bool,
+    /// Feature gates of the cluster.
+    pub features: FeatureGates,
 }
 
 /// The simulated API server and its storage.
@@ -75,6 +78,11 @@ impl ApiServer {
                 .create_namespace(&mut Moment { now: Time::ZERO, log: &mut log }, &SmolStr::new_static(name));
         }
         server
+    }
+
+    /// Feature gates of the cluster.
+    pub fn features(&self) -> FeatureGates {
+        self.options.features
     }
 
     /// Date of instant zero.
