@@ -109,6 +109,7 @@ builtins! {
     API_SERVICE = 54: "apiregistration.k8s.io" "v1" "APIService" "apiservices" false;
     CERTIFICATE_SIGNING_REQUEST = 55: "certificates.k8s.io" "v1" "CertificateSigningRequest" "certificatesigningrequests" false;
     POD_GROUP = 56: "scheduling.x-k8s.io" "v1alpha1" "PodGroup" "podgroups" true;
+    DEVICE_TAINT_RULE = 57: "resource.k8s.io" "v1alpha3" "DeviceTaintRule" "devicetaintrules" false;
 }
 
 /// The kinds of one run: the built-in table, and what was registered on top.

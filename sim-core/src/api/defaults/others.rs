@@ -51,6 +51,10 @@ pub(super) fn apply(kind: Kind, meta: &mut Meta, body: &mut Value, now: &dyn Fn(
         }
         Kind::RESOURCE_CLAIM_TEMPLATE => device_requests(body.object("spec").and_then(|s| s.object("spec"))),
         Kind::RESOURCE_SLICE => resource_slice(body, now),
+        Kind::DEVICE_TAINT_RULE => {
+            let taint = body.object("spec").and_then(|spec| spec.object("taint"));
+            taint.into_iter().for_each(|taint| taint_time(taint, now));
+        }
         Kind::NETWORK_POLICY => network_policy(body),
         Kind::ROLE_BINDING | Kind::CLUSTER_ROLE_BINDING => role_binding(body),
         Kind::FLOW_SCHEMA => {
@@ -334,11 +338,13 @@ fn device_request(request: &mut Json) {
 fn resource_slice(body: &mut Json, now: &dyn Fn() -> String) {
     let Some(spec) = body.object("spec") else { return };
     for device in spec.each("devices") {
-        for taint in device.each("taints") {
-            if taint.is_blank("timeAdded") {
-                taint.insert("timeAdded".into(), now().into());
-            }
-        }
+        device.each("taints").for_each(|taint| taint_time(taint, now));
+    }
+}
+
+fn taint_time(taint: &mut Json, now: &dyn Fn() -> String) {
+    if taint.is_blank("timeAdded") {
+        taint.insert("timeAdded".into(), now().into());
     }
 }
 

@@ -14,7 +14,7 @@ fn defaulted(api_version: &str, kind: &str, mut value: Value) -> Value {
     value["apiVersion"] = api_version.into();
     value["kind"] = kind.into();
     let mut object = load(&value);
-    apply(&mut object, &String::new);
+    apply(&mut object, &|| "2025-01-01T00:00:00Z".into());
     wire::to_json(&object, &Kinds::default(), Epoch::default())
 }
 
@@ -37,6 +37,13 @@ fn defaults_of_rarer_kinds() {
             json!({}),
             "/spec",
             json!({"persistentVolumeReclaimPolicy": "Retain", "volumeMode": "Filesystem"}),
+        ),
+        (
+            "resource.k8s.io/v1alpha3",
+            "DeviceTaintRule",
+            json!({"spec": {"deviceSelector": {"driver": "d"}, "taint": {"key": "broken", "effect": "NoExecute"}}}),
+            "/spec/taint",
+            json!({"key": "broken", "effect": "NoExecute", "timeAdded": "2025-01-01T00:00:00Z"}),
         ),
         (
             "storage.k8s.io/v1",

@@ -5,7 +5,7 @@ use k8s_openapi::api::{
     admissionregistration::v1 as admissionregistration, apps::v1 as apps, autoscaling::v2 as autoscaling,
     batch::v1 as batch, certificates::v1 as certificates, coordination::v1 as coordination, core::v1 as core,
     discovery::v1 as discovery, flowcontrol::v1 as flowcontrol, networking::v1 as networking,
-    node::v1 as node, policy::v1 as policy, rbac::v1 as rbac, resource::v1 as resource,
+    node::v1 as node, policy::v1 as policy, rbac::v1 as rbac, resource::v1 as resource, resource::v1alpha3,
     scheduling::v1 as scheduling, storage::v1 as storage,
 };
 use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
@@ -65,6 +65,7 @@ kinds! {
     RESOURCE_CLAIM_TEMPLATE: resource::ResourceClaimTemplate,
     RESOURCE_SLICE: resource::ResourceSlice,
     DEVICE_CLASS: resource::DeviceClass,
+    DEVICE_TAINT_RULE: v1alpha3::DeviceTaintRule,
     CSI_NODE: storage::CSINode,
     CSI_DRIVER: storage::CSIDriver,
     CSI_STORAGE_CAPACITY: storage::CSIStorageCapacity,
