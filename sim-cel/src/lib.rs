@@ -34,6 +34,7 @@ mod decls;
 mod env;
 mod equality;
 mod eval;
+mod expecting;
 mod failure;
 mod functions;
 mod macros;

@@ -22,18 +22,23 @@ pub(crate) fn depth(text: &str) -> usize {
     let mut scan = Scan { levels: vec![Level::default()], deepest: 1, after_operand: false };
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
-        let taken = match c {
-            '"' | '\'' => string_length(rest, false),
-            'r' | 'R' | 'b' | 'B' if quote_follows(rest).is_some() => prefixed_length(rest),
-            '/' if rest.starts_with("//") => rest.find('\n').unwrap_or(rest.len()),
-            _ => scan.step(c, rest),
-        };
+        let taken = literal_length(rest).unwrap_or_else(|| scan.step(c, rest));
         if !c.is_whitespace() {
             scan.after_operand = c.is_alphanumeric() || "_)]}\"'".contains(c);
         }
         rest = rest.get(taken.max(c.len_utf8())..).unwrap_or("");
     }
     scan.deepest
+}
+
+/// The length of the string or comment that a text starts with: nothing in it is an operator.
+pub(crate) fn literal_length(text: &str) -> Option<usize> {
+    match text.chars().next()? {
+        '"' | '\'' => Some(string_length(text, false)),
+        'r' | 'R' | 'b' | 'B' if quote_follows(text).is_some() => Some(prefixed_length(text)),
+        '/' if text.starts_with("//") => Some(text.find('\n').unwrap_or(text.len())),
+        _ => None,
+    }
 }
 
 struct Scan {

@@ -28,6 +28,15 @@ impl Text<'_> {
         Place { line, column }
     }
 
+    /// The byte of a place; the end if the text is shorter.
+    pub(crate) fn offset(&self, place: Place) -> usize {
+        let lines = usize::try_from(place.line - 1).unwrap_or(0);
+        let before: usize = self.0.split_inclusive('\n').take(lines).map(str::len).sum();
+        let columns = usize::try_from(place.column).unwrap_or(0);
+        let line = self.0.get(before..).unwrap_or("");
+        before + line.char_indices().nth(columns).map_or(line.len(), |(at, _)| at)
+    }
+
     fn line(&self, line: i64) -> Option<&str> {
         let index = usize::try_from(line).ok()?.checked_sub(1)?;
         self.0.split('\n').nth(index)

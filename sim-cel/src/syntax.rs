@@ -1,11 +1,12 @@
 //! From text to tree: the parser of the `cel` crate, whose messages are cel-go's because the grammar and the parser
-//! generator are; its tree is turned into ours, and macros that it does not know are expanded on the way (`macros`).
+//! generator are (but for [`expecting`]); its tree is turned into ours, and macros that it does not know are expanded on the way (`macros`).
 
 use cel::common::ast::{EntryExpr, Expr as CelExpr, IdedExpr, LiteralValue, SourceInfo};
 use cel::parser::{ParseErrors, Parser};
 use smol_str::SmolStr;
 
 use crate::ast::{self, Call, Comprehension, Element, Entry, Expr, Id, Kind, Select};
+use crate::expecting;
 use crate::macros;
 use crate::nesting;
 use crate::source::{Issues, NOWHERE, Place, Text};
@@ -93,7 +94,8 @@ fn complaints(text: &str, errors: ParseErrors) -> Vec<(Place, String)> {
     kept.map(|e| {
         // An empty text has no first column.
         let column = if text.is_empty() { -1 } else { e.pos.1 as i64 - 1 };
-        (Place { line: e.pos.0 as i64, column }, e.msg)
+        let place = Place { line: e.pos.0 as i64, column };
+        (place, expecting::as_upstream(e.msg, text, Text(text).offset(place)))
     })
     .collect()
 }

@@ -75,6 +75,90 @@ fn results_and_errors() {
     }
 }
 
+/// `{}` stands for what may begin an expression. The first group is recorded of cel-go (its own parser tests, and
+/// Kubernetes'); the second follows from how its parser runtime recovers.
+#[test]
+fn complaints_about_syntax_are_those_of_the_parser_generator() {
+    const BEGIN: &str = "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}";
+    for (expression, expected) in [
+        ("this is not cel", &["1:6: Syntax error: mismatched input 'is' expecting <EOF>"][..]),
+        ("f(){a: 1, b: 2}", &["1:4: Syntax error: mismatched input '{' expecting <EOF>"]),
+        (
+            "in",
+            &[
+                "1:1: Syntax error: mismatched input 'in' expecting {}",
+                "1:3: Syntax error: mismatched input '<EOF>' expecting {}",
+            ],
+        ),
+        (
+            "?!",
+            &[
+                "1:1: Syntax error: extraneous input '?' expecting {}",
+                "1:3: Syntax error: extraneous input '<EOF>' expecting {}",
+            ],
+        ),
+        ("true;", &["1:5: Syntax error: token recognition error at: ';'"]),
+        ("{'a': 1}.'a'", &["1:10: Syntax error: no viable alternative at input '.'a''"]),
+        (
+            "t{>C}",
+            &[
+                "1:3: Syntax error: extraneous input '>' expecting {'}', ',', '?', IDENTIFIER, ESC_IDENTIFIER}",
+                "1:5: Syntax error: mismatched input '}' expecting ':'",
+            ],
+        ),
+        (
+            "*@a | b",
+            &[
+                "1:1: Syntax error: extraneous input '*' expecting {}",
+                "1:2: Syntax error: token recognition error at: '@'",
+                "1:5: Syntax error: token recognition error at: '| '",
+                "1:7: Syntax error: extraneous input 'b' expecting <EOF>",
+            ],
+        ),
+        (
+            "1 = 2",
+            &[
+                "1:3: Syntax error: token recognition error at: '= '",
+                "1:5: Syntax error: extraneous input '2' expecting <EOF>",
+            ],
+        ),
+        (
+            "\"\\xFh\"",
+            &[
+                "1:1: Syntax error: token recognition error at: '\"\\xFh'",
+                "1:6: Syntax error: token recognition error at: '\"'",
+                "1:7: Syntax error: mismatched input '<EOF>' expecting {}",
+            ],
+        ),
+        (
+            "1 + $",
+            &[
+                "1:5: Syntax error: token recognition error at: '$'",
+                "1:6: Syntax error: mismatched input '<EOF>' expecting {}",
+            ],
+        ),
+        // As the runtime recovers: one token too many, one missing, or more than that.
+        ("1 2", &["1:3: Syntax error: extraneous input '2' expecting <EOF>"]),
+        ("(1", &["1:3: Syntax error: missing ')' at '<EOF>'"]),
+        ("any[1", &["1:6: Syntax error: missing ']' at '<EOF>'"]),
+        ("[1", &["1:3: Syntax error: mismatched input '<EOF>' expecting {']', ','}"]),
+        ("{1: 2", &["1:6: Syntax error: mismatched input '<EOF>' expecting {'}', ','}"]),
+        ("{1}", &["1:3: Syntax error: mismatched input '}' expecting ':'"]),
+        ("any ? 1", &["1:8: Syntax error: mismatched input '<EOF>' expecting ':'"]),
+        ("(a b c)", &["1:4: Syntax error: mismatched input 'b' expecting ')'"]),
+        ("a[b c d]", &["1:5: Syntax error: mismatched input 'c' expecting ']'"]),
+        ("any.size() and\n  any", &["1:12: Syntax error: mismatched input 'and' expecting <EOF>"]),
+    ] {
+        let CompileError::Invalid(message) = env().compile_condition(expression).unwrap_err() else {
+            panic!("another error of {expression}");
+        };
+        let found: Vec<&str> =
+            message.lines().filter_map(|line| line.strip_prefix("ERROR: <input>:")).collect();
+        let expected: Vec<String> = expected.iter().map(|line| line.replace("{}", BEGIN)).collect();
+        assert_eq!(found, expected, "{expression}");
+    }
+}
+
 #[test]
 fn places_count_characters() {
     let CompileError::Invalid(message) = env().compile_condition("'é' == 'é' &&\n  x").unwrap_err() else {
