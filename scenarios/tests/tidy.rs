@@ -17,7 +17,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sim-core", &["sim-values", "sim-cel"]),
     ("sim-dra", &["sim-cel", "sim-core", "sim-values"]),
     ("sim-scheduler", &["sim-core", "sim-dra"]),
-    ("sim-kubelet", &["sim-core"]),
+    ("sim-kubelet", &["sim-core", "sim-dra"]),
     ("sim-controllers", &["sim-core"]),
     ("sim-cluster", &["sim-core", "sim-scheduler", "sim-kubelet", "sim-controllers"]),
     ("sim-edge", &["sim-core", "sim-scheduler"]),

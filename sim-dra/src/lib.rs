@@ -4,6 +4,7 @@
 //! - [`inventory`]: all slices of a cluster, prepared once, and what selectors said of their devices;
 //! - [`selector`]: CEL conditions on devices, compiled once per expression;
 //! - [`allocator`]: devices for the claims of a pod on a node; the first solution in upstream's order of search;
+//! - [`driver`]: what the part of a driver on a node does, and models of some;
 //! - [`features`]: the gates that change what comes out.
 //!
 //! Invariants: pure functions of values, without clock and randomness; no panic on any input; orders, errors and their texts are
@@ -54,6 +55,7 @@
 
 pub mod allocator;
 pub mod api;
+pub mod driver;
 pub mod features;
 pub mod inventory;
 pub mod selector;

@@ -2,7 +2,8 @@
 //!
 //! The decisions are pure functions over a compiled [`plan::Plan`]: [`phase`], [`conditions`], [`actions`],
 //! [`status`], [`termination`], [`backoff`], [`probes`], [`admission`]. The [`fleet`] runs them for every pod of every
-//! node; [`behavior`] says what the containers do and [`images`] how long they take to fetch.
+//! node; [`behavior`] says what the containers do, [`images`] how long they take to fetch, and [`devices`]
+//! which claims are ready.
 //!
 //! Invariants: a worker goes from syncing to terminating to finished and never back; a terminal phase is written once
 //! nothing runs any more and never left; restart counts never fall; a node never admits beyond its allocatable; a node
@@ -23,6 +24,7 @@ pub mod admission;
 pub mod backoff;
 pub mod behavior;
 pub mod conditions;
+pub mod devices;
 pub mod fleet;
 pub mod images;
 pub mod node;

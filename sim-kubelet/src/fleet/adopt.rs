@@ -24,6 +24,9 @@ impl PodWorker<'_, '_> {
         self.pod.sandbox = Some(0);
         self.pod.ip = status.pod_ip.clone();
         self.node.keep_ip(&status.pod_ip);
+        if self.has_claims() {
+            self.adopt_claims();
+        }
         let statuses = || status.init_container_statuses.iter().chain(&status.container_statuses);
         for i in 0..self.pod.cells.len() {
             let name = &self.pod.compiled.plan.containers[i].name;

@@ -4,6 +4,8 @@
 //! make it sync: look at what runs, write the status, decide, and do the jobs that come out of it one by one.
 
 mod adopt;
+mod devices;
+mod drivers;
 mod kill;
 mod nodes;
 mod pod;
@@ -14,6 +16,7 @@ mod start;
 mod tests;
 mod worker;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -27,6 +30,7 @@ use sim_core::engine::component::{Component, Ctx, Watch};
 use sim_core::engine::log::{EventType, Record};
 use sim_core::engine::timing::Delay;
 use sim_core::time::{Time, secs};
+use sim_dra::driver::{Driver, Service};
 use smol_str::SmolStr;
 
 use crate::admission::{Ask, Refusal};
@@ -36,6 +40,7 @@ use crate::images::Registry;
 use crate::node::NodeConfig;
 use crate::plan::{Gates, Plan};
 
+pub use drivers::{Fault, NodeDevices, Trouble};
 pub use nodes::NodeState;
 use pod::{Busy, Cell};
 pub use pod::{PodRef, PodState, Stage};
@@ -58,10 +63,16 @@ pub struct FleetConfig {
     pub image_backoff: Limits,
     /// Pause before a failed sync is tried again. Zero means that a restart comes at the very end of its back-off.
     pub retry: Delay,
+    /// Pause before a good sync is repeated (`syncFrequency`). Failures to prepare devices wait that long.
+    pub resync: Delay,
+    /// Drivers of devices by node. They start when their node registers.
+    pub drivers: BTreeMap<SmolStr, Arc<[Box<dyn Driver>]>>,
+    /// What drivers are like that are known by their slices only; `None` = there are none.
+    pub stand_in: Option<Service>,
 }
 
 impl Default for FleetConfig {
-    /// Upstream's defaults; failed syncs are tried again after 10 to 15 s.
+    /// Upstream's defaults: failed syncs are tried again after 10 to 15 s, good ones repeated after 60 to 90 s.
     fn default() -> FleetConfig {
         FleetConfig {
             behaviors: Behaviors::default(),
@@ -71,6 +82,9 @@ impl Default for FleetConfig {
             restart_backoff: Limits::default(),
             image_backoff: Limits::default(),
             retry: Delay::Uniform(secs(10), secs(15)),
+            resync: Delay::Uniform(secs(60), secs(90)),
+            drivers: BTreeMap::new(),
+            stand_in: Some(Service::INSTANT),
         }
     }
 }
@@ -141,6 +155,9 @@ pub struct Fleet {
     compiled: FxHashMap<usize, (Arc<PodSpec>, Arc<Compiled>)>,
     sweep_at: usize,
     waiting: IndexMap<SmolStr, Waiting>,
+    /// Slices written so far, and which driver of which node waits for which of them.
+    slice_writes: u64,
+    slices_in_flight: FxHashMap<u64, (u32, u32)>,
 }
 
 impl Fleet {
@@ -349,6 +366,7 @@ impl PodState {
             dirty: false,
             vanished: false,
             delete_sent: false,
+            adopting: None,
         }
     }
 }
@@ -459,7 +477,15 @@ impl Component for Fleet {
     }
 
     fn replied(&mut self, ctx: &mut Ctx<'_, Timer>, reply: Reply) {
-        let pod = PodRef { slot: (reply.tag.0 >> 32) as u32, generation: reply.tag.0 as u32 };
+        if reply.tag.0 >= drivers::SLICE_TAG {
+            return self.slice_written(ctx, reply.tag.0 & !drivers::SLICE_TAG, reply.result);
+        }
+        let about_claim = reply.tag.0 & devices::CLAIM_TAG != 0;
+        let slot = ((reply.tag.0 & !devices::CLAIM_TAG) >> 32) as u32;
+        let pod = PodRef { slot, generation: reply.tag.0 as u32 };
+        if about_claim {
+            return self.work_on(ctx, pod, |w| w.claim_read(&reply.result));
+        }
         if self.slots.get(pod.slot as usize).is_none_or(|s| s.generation != pod.generation) {
             return;
         }

@@ -32,6 +32,8 @@ pub struct NodeState {
     used: Amounts,
     ports: HostPorts,
     pub(super) images: ImageCache,
+    /// Drivers and claims; nothing on nodes that have neither.
+    pub(super) devices: Option<Box<super::NodeDevices>>,
     /// Slots of its pods.
     pub(super) pods: BTreeSet<u32>,
     address: SmolStr,
@@ -54,6 +56,7 @@ impl NodeState {
             used: Amounts::default(),
             ports: HostPorts::default(),
             images: ImageCache::default(),
+            devices: None,
             pods: BTreeSet::new(),
             address: address(index),
             pod_net: own_net.unwrap_or_else(|| format!("{}.{mid}.{low}", 10 + high).into()),
@@ -210,6 +213,7 @@ impl Fleet {
             }
         }
         if is_new {
+            self.start_drivers(ctx, id);
             for (_, waiting) in self.waiting.swap_remove(&name).into_iter().flatten() {
                 self.pod_added(ctx, &waiting.0, id, waiting.1);
             }
@@ -243,6 +247,7 @@ impl Fleet {
         let Some(id) = self.node_ids.get(name).copied() else { return };
         let state = &mut self.nodes[id as usize];
         state.object = None;
+        state.devices = None;
         let name = state.name.clone();
         for slot in std::mem::take(&mut state.pods) {
             let Some(pod) = self.remove(slot) else { continue };

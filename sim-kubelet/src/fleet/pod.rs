@@ -19,6 +19,7 @@ use crate::probes::Worker;
 use crate::status::{Failure, Instance};
 
 use super::Compiled;
+use super::devices::{Calls, LookUp};
 
 /// Handle of a pod in the fleet; stale handles find nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -59,6 +60,12 @@ pub(super) enum Busy {
     Sandbox,
     Pulling(Box<PullJob>),
     Starting(usize),
+    /// The pod's claims are read.
+    LookingUp(Box<LookUp>),
+    /// A driver prepares claims or gives them back.
+    Calling(Box<Calls>),
+    /// Giving back has failed and is tried again after a while.
+    GivingBackLater,
     PostStart(usize),
     /// Containers are being killed: all of the pod and its sandbox, or some.
     Killing {
@@ -200,6 +207,8 @@ pub struct PodState {
     pub(super) dirty: bool,
     pub(super) vanished: bool,
     pub(super) delete_sent: bool,
+    /// Claims of a pod that ran already, being read.
+    pub(super) adopting: Option<Box<LookUp>>,
 }
 
 impl PodState {

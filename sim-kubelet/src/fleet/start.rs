@@ -140,6 +140,12 @@ impl PodWorker<'_, '_> {
     }
 
     fn create(&mut self, container: usize) -> Outcome {
+        if let Some(why) = self.unknown_claim(container) {
+            self.event(EventType::Warning, FAILED, &format!("Error: {why}"));
+            let outcome = self.fail(container, "CreateContainerConfigError", why, None);
+            self.after_start(container, outcome);
+            return outcome;
+        }
         let delay = self.sample("kubelet/container-start", container, self.ctx.timing().container_start);
         self.pod.busy = Busy::Starting(container);
         self.begin_step(delay);

@@ -1,5 +1,6 @@
 //! Stories of pods on a fleet with the real API server and queue, and nobody else. Traces are meant to be read.
 
+mod devices;
 mod ends;
 mod golden;
 mod invariants;

@@ -218,6 +218,10 @@ impl PodWorker<'_, '_> {
     }
 
     fn make_sandbox(&mut self) -> Outcome {
+        if self.has_claims() { self.prepare_claims() } else { self.begin_sandbox() }
+    }
+
+    pub(super) fn begin_sandbox(&mut self) -> Outcome {
         let key = self.key(usize::MAX & 0xffff, 0);
         let delay = draw(self.ctx.seed(), "kubelet/sandbox", &key, self.ctx.timing().sandbox);
         self.pod.busy = Busy::Sandbox;
@@ -233,7 +237,7 @@ impl PodWorker<'_, '_> {
     pub(super) fn step_done(&mut self) {
         self.pod.step = None;
         let outcome = match std::mem::take(&mut self.pod.busy) {
-            busy @ (Busy::Idle | Busy::Killing { .. }) => {
+            busy @ (Busy::Idle | Busy::Killing { .. } | Busy::LookingUp(_)) => {
                 self.pod.busy = busy;
                 return;
             }
@@ -246,6 +250,11 @@ impl PodWorker<'_, '_> {
             Busy::Pulling(pull) => self.pulled(&pull),
             Busy::Starting(container) => self.started(container),
             Busy::PostStart(container) => self.post_started(container),
+            Busy::Calling(calls) => self.called(*calls),
+            Busy::GivingBackLater => {
+                self.finish();
+                Outcome::Busy
+            }
         };
         if outcome != Outcome::Busy {
             self.work();
@@ -283,8 +292,14 @@ impl PodWorker<'_, '_> {
         }
     }
 
-    /// All containers are stopped for good.
+    /// All containers are stopped for good: devices are given back before the last status is written.
     pub(super) fn finish(&mut self) {
+        if !self.has_claims() || !self.unprepare_claims() {
+            self.finished();
+        }
+    }
+
+    pub(super) fn finished(&mut self) {
         if self.pod.sandbox.take().is_some() {
             self.node.release_ip(&self.pod.ip);
         }
