@@ -1,5 +1,7 @@
 //! Feature gates that change what is allocated (`structured/internal/types.go`).
 
+use sim_core::features::{FeatureGates, Gate};
+
 /// Which features are on. The default is Kubernetes 1.34's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Features {
@@ -22,6 +24,20 @@ pub struct Features {
 impl Default for Features {
     fn default() -> Features {
         Features { admin_access: true, device_status: true, prioritized_list: true, ..Features::NONE }
+    }
+}
+
+impl From<FeatureGates> for Features {
+    fn from(gates: FeatureGates) -> Features {
+        Features {
+            admin_access: gates.on(Gate::DRAAdminAccess),
+            consumable_capacity: gates.on(Gate::DRAConsumableCapacity),
+            device_binding: gates.on(Gate::DRADeviceBindingConditions),
+            device_status: gates.on(Gate::DRAResourceClaimDeviceStatus),
+            device_taints: gates.on(Gate::DRADeviceTaints),
+            partitionable_devices: gates.on(Gate::DRAPartitionableDevices),
+            prioritized_list: gates.on(Gate::DRAPrioritizedList),
+        }
     }
 }
 
@@ -59,5 +75,19 @@ impl Features {
     /// binding conditions. With the default gates it does, because of the device status.
     pub fn experimental(self) -> bool {
         self.consumable_capacity || self.device_binding || self.device_status
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gates_of_the_cluster_are_the_features_of_their_names() {
+        assert_eq!(Features::from(FeatureGates::default()), Features::default());
+        for gate in Gate::ALL {
+            let none = Gate::ALL.iter().fold(FeatureGates::default(), |gates, gate| gates.without(*gate));
+            assert_eq!(Features::from(none.with(*gate)), Features::from_gates([gate.name()]), "{gate:?}");
+        }
     }
 }

@@ -9,7 +9,6 @@ use sim_core::api::meta::Key;
 use sim_core::api::object::Object;
 use sim_dra::allocator::{Allocator, Classes};
 use sim_dra::api::{DeviceClass, Metadata, ResourceClaim, ResourceSlice};
-use sim_dra::features::Features;
 use sim_dra::inventory::{Inventory, Slice};
 use sim_dra::selector::Selectors;
 
@@ -43,18 +42,20 @@ impl Clone for Devices {
 
 impl Devices {
     /// An allocator for claims, from what the objects are now.
-    pub(super) fn allocator(
-        &self,
-        objects: &Objects,
-        features: Features,
-        claims: &[Arc<ResourceClaim>],
-    ) -> Allocator {
+    pub(super) fn allocator(&self, objects: &Objects, claims: &[Arc<ResourceClaim>]) -> Allocator {
         let mut derived = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
         derived.refresh(objects);
         let mut selectors = self.selectors.lock().unwrap_or_else(PoisonError::into_inner);
         let selectors = selectors.get_or_insert_with(Selectors::stored);
         let allocated = objects.allocated_devices().clone();
-        Allocator::new(features, allocated, derived.inventory.clone(), &derived.classes, selectors, claims)
+        Allocator::new(
+            objects.features().into(),
+            allocated,
+            derived.inventory.clone(),
+            &derived.classes,
+            selectors,
+            claims,
+        )
     }
 }
 

@@ -22,7 +22,6 @@ use sim_core::api::meta::{Key, Uid};
 use sim_core::api::object::Object;
 use sim_dra::allocator::Allocator;
 use sim_dra::api::ResourceClaim;
-use sim_dra::features::Features;
 use smol_str::SmolStr;
 
 use crate::node::{NodeInfo, NodePod};
@@ -154,8 +153,8 @@ impl Cache {
     }
 
     /// Finds devices for claims that have none yet, among those that no other claim has.
-    pub fn allocator(&self, features: Features, claims: &[Arc<ResourceClaim>]) -> Allocator {
-        self.devices.allocator(&self.objects, features, claims)
+    pub fn allocator(&self, claims: &[Arc<ResourceClaim>]) -> Allocator {
+        self.devices.allocator(&self.objects, claims)
     }
 
     /// Nodes that cycles see with pods that have inter-pod affinity or anti-affinity of any sort

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use sim_core::api::kind::Kind;
 use sim_core::api::meta::{Key, Uid};
 use sim_core::api::object::Object;
+use sim_core::features::{FeatureGates, Gate};
 use sim_dra::allocator::AllocatedState;
 
 use super::allocations::Allocations;
@@ -30,9 +31,24 @@ struct Table {
 pub struct Objects {
     tables: BTreeMap<Kind, Table>,
     allocations: Allocations,
+    features: FeatureGates,
 }
 
 impl Objects {
+    /// Feature gates of the cluster.
+    pub fn features(&self) -> FeatureGates {
+        self.features
+    }
+
+    /// Feature gates are these from now on. Costs a look at all ResourceClaims.
+    pub fn set_features(&mut self, features: FeatureGates) {
+        self.features = features;
+        let mut allocations = std::mem::take(&mut self.allocations);
+        let claims = self.list(Kind::RESOURCE_CLAIM).map(|claim| &**claim);
+        allocations.recount(features.on(Gate::DRAConsumableCapacity), claims);
+        self.allocations = allocations;
+    }
+
     /// An object as it is assumed to be, or else as last seen.
     pub fn get(&self, kind: Kind, key: &Key) -> Option<&Arc<Object>> {
         let entry = self.tables.get(&kind)?.entries.get(key)?;

@@ -357,6 +357,7 @@ impl Component for Scheduler {
 
     fn started(&mut self, ctx: &mut Ctx<'_, Timer>) {
         self.reseed(ctx.seed());
+        self.cache.objects_mut().set_features(ctx.features());
         self.extenders.epoch = ctx.epoch();
     }
 

@@ -8,6 +8,7 @@ use sim_core::api::kind::{Kind, Kinds};
 use sim_core::api::meta::{Key, Uid};
 use sim_core::api::object::{Body, Object};
 use sim_core::api::wire;
+use sim_core::features::FeatureGates;
 use sim_core::time::{Epoch, Time, hours, secs};
 use sim_scheduler::cache::{Cache, Slot};
 use sim_scheduler::config::SchedulerConfig;
@@ -78,6 +79,11 @@ impl Replay {
             fast: FastCycles::default(),
             options,
         };
+        let mut features = FeatureGates::default();
+        for (gate, on) in scenario["featureGates"].as_object().into_iter().flatten() {
+            features.set_by_name(gate, on == &json!(true)).map_err(|e| e.to_string())?;
+        }
+        replay.cache.objects_mut().set_features(features);
         for value in scenario["objects"].as_array().into_iter().flatten() {
             replay.add(value)?;
         }

@@ -1,5 +1,4 @@
-//! `DynamicResources`: pods with ResourceClaims go where devices for them are, and get them (`plugins/dynamicresources`),
-//! with the feature gates as they are by default.
+//! `DynamicResources`: pods with ResourceClaims go where devices for them are, and get them (`plugins/dynamicresources`).
 //!
 //! [`claim`] finds and reads a pod's claims, [`bind`] writes what they got. Devices are found by `sim-dra`; which of them
 //! are taken is known to the cache ([`Objects::allocated_devices`]).
@@ -14,13 +13,14 @@ use std::sync::Arc;
 use serde_json::Value;
 use sim_core::api::error::ApiError;
 use sim_core::api::kind::Kind;
-use sim_core::api::meta::Key;
+use sim_core::api::meta::{Key, Uid};
 use sim_core::api::object::Object;
 use sim_core::api::request::Request;
+use sim_core::features::Gate;
 use sim_core::selectors::NodeSelector;
+use sim_core::time::Time;
 use sim_dra::allocator::Allocator;
 use sim_dra::api::{AllocationResult, DeviceRequest, ResourceClaim};
-use sim_dra::features::Features;
 use sim_dra::inventory::Node;
 use smol_str::{SmolStr, format_smolstr};
 
@@ -88,13 +88,13 @@ impl PodClaims {
                     return Err(unresolvable(text));
                 }
                 let decoded = claim::decode(object).map_err(Status::error)?;
-                check_classes(&decoded, objects)?;
+                check_requests(&decoded, objects)?;
                 wanted.push(Arc::new(decoded));
             }
             claims.push(PodClaim { object: object.clone(), reachable_from, allocation: None });
         }
         if !wanted.is_empty() {
-            self.allocator = Some(attempt.cluster.allocator(Features::default(), &wanted));
+            self.allocator = Some(attempt.cluster.allocator(&wanted));
         }
         self.claims = claims;
         Ok(())
@@ -110,7 +110,7 @@ impl PodClaims {
 }
 
 /// All classes that a claim names must exist.
-fn check_classes(claim: &ResourceClaim, objects: &Objects) -> Result<(), Status> {
+fn check_requests(claim: &ResourceClaim, objects: &Objects) -> Result<(), Status> {
     let check = |class: &SmolStr, request: &str| {
         if class.is_empty() {
             return Err(Status::error(format_smolstr!("request {request}: unsupported request type")));
@@ -127,16 +127,32 @@ fn check_classes(claim: &ResourceClaim, objects: &Objects) -> Result<(), Status>
             check(&exactly.device_class_name, name)?;
             continue;
         }
-        if first_available.is_empty() {
+        let problem = if first_available.is_empty() {
+            Some("unknown request type")
+        } else if !objects.features().on(Gate::DRAPrioritizedList) {
+            Some("has subrequests, but the DRAPrioritizedList feature is disabled")
+        } else {
+            None
+        };
+        if let Some(problem) = problem {
             let claim = claim.reference();
-            let text = format_smolstr!("resource claim {claim}, request {name}: unknown request type");
-            return Err(unresolvable(text));
+            return Err(unresolvable(format_smolstr!("resource claim {claim}, request {name}: {problem}")));
         }
         for alternative in first_available {
             check(&alternative.device_class_name, &format!("{name}/{}", alternative.name))?;
         }
     }
     Ok(())
+}
+
+/// Gives the shares of devices names that nobody else has.
+// DIFFERS: upstream draws them at random. Here they follow from claim and time, so that no stream of draws is moved by it.
+fn name_shares(allocation: &mut AllocationResult, claim: &Object, now: Time) {
+    let shared = allocation.devices.results.iter_mut().filter_map(|result| result.share_id.as_mut());
+    for (number, id) in shared.enumerate() {
+        let Time(now) = now;
+        *id = format_smolstr!("{}", Uid::parse(&format!("share {number} of {} at {now}", claim.meta.uid)));
+    }
 }
 
 impl Plugin for DynamicResources {
@@ -253,7 +269,8 @@ impl Reserve for DynamicResources {
         cycle.allocator = None;
         let Some(found) = found else { return Status::error("claim allocation not found for node") };
         let waiting = cycle.claims.iter_mut().filter(|claim| !claim::is_allocated(&claim.object));
-        for (claim, allocation) in waiting.zip(found) {
+        for (claim, mut allocation) in waiting.zip(found) {
+            name_shares(&mut allocation, &claim.object, attempt.now);
             let allocation = match serde_json::to_value(&allocation) {
                 Ok(allocation) => Arc::new(allocation),
                 Err(error) => return Status::error(format_smolstr!("{error}")),

@@ -1,8 +1,7 @@
 //! What is said to pods with and without claims, and what becomes of their claims.
 
 use serde_json::json;
-use sim_core::api::meta::Uid;
-use sim_core::time::Time;
+use sim_core::features::FeatureGates;
 
 use super::*;
 use crate::cache::Cache;
@@ -173,4 +172,82 @@ fn claims_are_protected_then_written() {
     );
     assert!(claim::is_reserved_for(written, p.meta.uid) && claim::is_protected(written));
     assert!(!cache.objects().is_pending(written.meta.uid));
+}
+
+#[test]
+fn claims_share_a_device_as_far_as_its_capacity_goes_if_the_gate_is_on() {
+    let shared = json!({"spec": {"driver": "gpu.example.com", "nodeName": "n",
+        "pool": {"name": "n", "generation": 1, "resourceSliceCount": 1},
+        "devices": [{"name": "d0", "allowMultipleAllocations": true,
+            "capacity": {"memory": {"value": "10Gi", "requestPolicy": {"default": "4Gi"}}}}]}});
+    for (gates, expected) in [
+        (FeatureGates::default(), ["", "cannot allocate all claims", "cannot allocate all claims"]),
+        (FeatureGates::default().with(Gate::DRAConsumableCapacity), ["", "", "cannot allocate all claims"]),
+    ] {
+        let mut cache = cluster();
+        cache.objects_mut().set_features(gates);
+        cache.objects_mut().set(Arc::new(stored(Kind::RESOURCE_SLICE, "s", shared.clone())));
+        let mut ids = Vec::new();
+        let said = ["a", "b", "c"].map(|claim| match reserve(&mut cache, &user(claim, claim)) {
+            Ok(claims) => {
+                let allocation = claims.claims[0].allocation.as_ref().expect("devices");
+                ids.extend(allocation["devices"]["results"][0]["shareID"].as_str().map(str::to_owned));
+                String::new()
+            }
+            Err(why) => why,
+        });
+        assert_eq!(said, expected);
+        // DIFFERS: named by claim and time.
+        let unique: std::collections::BTreeSet<_> = ids.iter().collect();
+        assert_eq!(unique.len(), ids.len());
+        assert!(ids.iter().all(|id| id.len() == 36), "{ids:?}");
+        assert_eq!(ids.is_empty(), gates == FeatureGates::default());
+    }
+}
+
+#[test]
+fn requests_that_cannot_be_met_on_any_node() {
+    let check = |gates: FeatureGates, request: Value, expected: &str| {
+        let mut cache = cluster();
+        cache.objects_mut().set_features(gates);
+        let body = json!({"spec": {"devices": {"requests": [request]}}});
+        cache.objects_mut().set(Arc::new(stored(Kind::RESOURCE_CLAIM, "x", body)));
+        let object = user("p", "x");
+        let info = Classes::default().of(&object).expect("a pod");
+        let attempt = Attempt { pod: &info, object: &object, cluster: &cache, now: Time::ZERO };
+        let said = match DynamicResources.check(&mut PodClaims::default(), &attempt) {
+            PreFiltered::Refused(status) => format!("{:?}: {}", status.code, status.message()),
+            other => format!("{other:?}"),
+        };
+        assert_eq!(said, expected);
+    };
+    let class = |name: &str| json!({"deviceClassName": name, "allocationMode": "ExactCount", "count": 1});
+    let alternatives = json!({"name": "r", "firstAvailable": [{"name": "a", "deviceClassName": "gpu",
+        "allocationMode": "ExactCount", "count": 1}]});
+    let (default, strict) =
+        (FeatureGates::default(), FeatureGates::default().without(Gate::DRAPrioritizedList));
+    check(default, json!({"name": "r", "exactly": class("gpu")}), "Proceed");
+    check(default, alternatives.clone(), "Proceed");
+    check(
+        strict,
+        alternatives,
+        "UnschedulableAndUnresolvable: resource claim default/x, request r: has subrequests, but the \
+         DRAPrioritizedList feature is disabled",
+    );
+    check(
+        default,
+        json!({"name": "r", "exactly": class("none")}),
+        "UnschedulableAndUnresolvable: request r: device class none does not exist",
+    );
+    check(default, json!({"name": "r", "exactly": class("")}), "Error: request r: unsupported request type");
+    check(
+        default,
+        json!({"name": "r"}),
+        "UnschedulableAndUnresolvable: resource claim default/x, request r: unknown request type",
+    );
+    check(
+        default,
+        json!({"name": "r", "firstAvailable": [{"name": "a", "deviceClassName": "none"}]}),
+        "UnschedulableAndUnresolvable: request r/a: device class none does not exist",
+    );
 }
