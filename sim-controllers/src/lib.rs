@@ -18,6 +18,7 @@
 pub mod daemon_set;
 pub mod deployment;
 pub mod garbage_collector;
+pub mod horizontal;
 pub mod job;
 pub mod machinery;
 mod manager;

@@ -20,6 +20,8 @@ mod deployment_scale;
 mod deployment_util;
 mod dra;
 mod dra_cel;
+mod hpa_behavior;
+mod hpa_replica_calc;
 mod intstr;
 mod job_backoff;
 mod job_indexed;
@@ -71,6 +73,12 @@ const ADAPTERS: &[(&str, Check)] = &[
     ("dra_cel", dra_cel::check),
     ("event_mapping", scheduler_queue::event_mapping::check),
     ("hints", scheduler_queue::hints::check),
+    ("hpa_behavior/TestConvertDesiredReplicasWithRules", hpa_behavior::plain_rules),
+    ("hpa_behavior/TestNormalizeDesiredReplicas", hpa_behavior::stabilized),
+    ("hpa_behavior/TestNormalizeDesiredReplicasWithBehavior", hpa_behavior::stabilized_both),
+    ("hpa_behavior/TestScalingWithRules", hpa_behavior::limited),
+    ("hpa_behavior/TestStoreScaleEvents", hpa_behavior::stored),
+    ("hpa_replica_calc", hpa_replica_calc::check),
     ("intstr", intstr::check),
     ("job_backoff", job_backoff::check),
     ("job_indexed", job_indexed::check),
