@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::NodeSelector;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value as Json;
 use sim_core::quantity::Quantity;
@@ -241,7 +242,7 @@ pub struct DeviceCounterConsumption {
 
 /// What keeps claims away from a device.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "camelCase")]
 pub struct DeviceTaint {
     /// The key.
     pub key: SmolStr,
@@ -249,20 +250,66 @@ pub struct DeviceTaint {
     pub value: SmolStr,
     /// `NoSchedule` or `NoExecute`.
     pub effect: SmolStr,
+    /// Since when; the API server sets it where the writer did not.
+    pub time_added: Option<Time>,
+}
+
+/// A taint for all devices that are selected (`resource.k8s.io/v1alpha3`).
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct DeviceTaintRule {
+    /// Name.
+    pub metadata: Metadata,
+    /// What the rule says.
+    pub spec: DeviceTaintRuleSpec,
+}
+
+/// What a rule says.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct DeviceTaintRuleSpec {
+    /// Which devices; all, if unset.
+    pub device_selector: Option<DeviceTaintSelector>,
+    /// The taint that they get.
+    pub taint: DeviceTaint,
+}
+
+/// Devices that a rule is about: all that meet every condition given.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct DeviceTaintSelector {
+    /// Those that the selectors of this class select; none, if there is no such class.
+    pub device_class_name: Option<SmolStr>,
+    /// Those of this driver.
+    pub driver: Option<SmolStr>,
+    /// Those of this pool.
+    pub pool: Option<SmolStr>,
+    /// Those of this name.
+    pub device: Option<SmolStr>,
+    /// Those that meet these conditions.
+    #[serde(deserialize_with = "or_default")]
+    pub selectors: Vec<DeviceSelector>,
 }
 
 /// What lets a request have tainted devices.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
 pub struct DeviceToleration {
     /// The key; empty for all.
+    #[serde(skip_serializing_if = "SmolStr::is_empty")]
     pub key: SmolStr,
     /// `Equal`, which is the default, or `Exists`.
+    #[serde(skip_serializing_if = "SmolStr::is_empty")]
     pub operator: SmolStr,
     /// The value to equal.
+    #[serde(skip_serializing_if = "SmolStr::is_empty")]
     pub value: SmolStr,
     /// The effect; empty for all.
+    #[serde(skip_serializing_if = "SmolStr::is_empty")]
     pub effect: SmolStr,
+    /// For how long a `NoExecute` taint is tolerated, in seconds; forever if unset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub toleration_seconds: Option<i64>,
 }
 
 impl DeviceToleration {
@@ -428,6 +475,10 @@ pub struct DeviceRequestAllocationResult {
     /// Set where it is access without keeping others away.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub admin_access: Option<bool>,
+    /// Taints of the device that do not matter. Allocators of this version leave it empty (those of 1.35 do not), so it takes
+    /// somebody else's status to have an effect.
+    #[serde(deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    pub tolerations: Vec<DeviceToleration>,
     /// Conditions to wait for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub binding_conditions: Vec<SmolStr>,

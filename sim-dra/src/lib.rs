@@ -5,7 +5,9 @@
 //! - [`selector`]: CEL conditions on devices, compiled once per expression;
 //! - [`allocator`]: devices for the claims of a pod on a node; the first solution in upstream's order of search;
 //! - [`driver`]: what the part of a driver on a node does, and models of some;
-//! - [`features`]: the gates that change what comes out.
+//! - [`features`]: the gates that change what comes out;
+//! - [`taints`]: taints of devices by rule;
+//! - [`pod`]: how pods and claims refer to each other.
 //!
 //! Invariants: pure functions of values, without clock and randomness; no panic on any input; orders, errors and their texts are
 //! those of `k8s.io/dynamic-resource-allocation` v0.34.1. Pools are looked at by driver and name, which is one of the orders that
@@ -58,4 +60,6 @@ pub mod api;
 pub mod driver;
 pub mod features;
 pub mod inventory;
+pub mod pod;
 pub mod selector;
+pub mod taints;

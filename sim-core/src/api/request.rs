@@ -105,6 +105,9 @@ pub struct PodStatusPatch {
     pub host_ip: Option<SmolStr>,
     /// New observed generation.
     pub observed_generation: Option<i64>,
+    /// Claims made for entries of `spec.resourceClaims`, each with the name of the entry; `None` says that it needs none.
+    /// Entries of other names stay.
+    pub resource_claim_statuses: Vec<(SmolStr, Option<SmolStr>)>,
 }
 
 /// Merge of metadata. Absent parts stay as they are.

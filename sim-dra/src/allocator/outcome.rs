@@ -43,6 +43,7 @@ fn device(search: &Search<'_>, chosen: &Chosen, shares: &mut usize) -> DeviceReq
         format_smolstr!("share-{}", *shares - 1)
     });
     DeviceRequestAllocationResult {
+        tolerations: Vec::new(),
         request: if alternative.is_empty() { name.clone() } else { format_smolstr!("{name}/{alternative}") },
         driver: pool.driver.clone(),
         pool: pool.name.clone(),

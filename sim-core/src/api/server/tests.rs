@@ -204,6 +204,27 @@ fn a_terminal_phase_is_never_left() {
 }
 
 #[test]
+fn names_of_generated_claims_are_merged_by_entry() {
+    let mut f = Fixture::new();
+    let made = f.create(pod("a")).expect("created");
+    let mut note = |claims: &[(&str, Option<&str>)]| {
+        let claims = claims.iter().map(|(entry, claim)| ((*entry).into(), claim.map(Into::into)));
+        let patch = PodStatusPatch { resource_claim_statuses: claims.collect(), ..PodStatusPatch::default() };
+        let patch =
+            Request::PatchPodStatus { key: made.key().clone(), uid: made.meta.uid, patch: Box::new(patch) };
+        let done = f.send(patch).expect("patched");
+        let status = &done.as_pod().expect("a pod").status;
+        status.other.as_ref().and_then(|o| o.get("resourceClaimStatuses")).map(ToString::to_string)
+    };
+    assert_eq!(note(&[]), None);
+    let first = r#"{"name":"x","resourceClaimName":"a-x-1"}"#;
+    assert_eq!(note(&[("x", Some("a-x-1"))]), Some(format!("[{first}]")));
+    assert_eq!(note(&[("y", None)]), Some(format!(r#"[{first},{{"name":"y"}}]"#)));
+    let renamed = r#"[{"name":"x","resourceClaimName":"a-x-2"},{"name":"y"}]"#;
+    assert_eq!(note(&[("x", Some("a-x-2"))]), Some(renamed.to_owned()));
+}
+
+#[test]
 fn replicas_of_one_template_stay_one_class() {
     let mut f = Fixture::new();
     let template = pod("template");

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use smol_str::SmolStr;
 
 use super::create::View;
@@ -309,4 +309,25 @@ fn apply_status_patch(status: &mut PodStatus, patch: PodStatusPatch) {
     for condition in patch.conditions {
         status.set_condition(condition);
     }
+    if !patch.resource_claim_statuses.is_empty() {
+        note_claims(status, patch.resource_claim_statuses);
+    }
+}
+
+/// Merges `resourceClaimStatuses`, a list whose key is `name`.
+fn note_claims(status: &mut PodStatus, claims: Vec<(SmolStr, Option<SmolStr>)>) {
+    let other = Arc::make_mut(status.other.get_or_insert_default());
+    let list = other.entry("resourceClaimStatuses").or_insert_with(|| json!([]));
+    let mut all = list.as_array_mut().map(std::mem::take).unwrap_or_default();
+    for (name, claim) in claims {
+        let mut entry = json!({"name": name.as_str()});
+        if let (Some(claim), Some(entry)) = (claim, entry.as_object_mut()) {
+            entry.insert("resourceClaimName".to_owned(), claim.as_str().into());
+        }
+        match all.iter_mut().find(|old| old["name"] == name.as_str()) {
+            Some(old) => *old = entry,
+            None => all.push(entry),
+        }
+    }
+    *list = Value::Array(all);
 }
