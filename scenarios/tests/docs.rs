@@ -18,5 +18,5 @@ fn the_examples_of_the_documentation_are_scenarios() {
         });
         examples += 1;
     }
-    assert_eq!(examples, 3);
+    assert_eq!(examples, 4);
 }

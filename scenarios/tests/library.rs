@@ -42,16 +42,17 @@ macro_rules! library {
         /// No scenario is left out of the tests, and each tells its story in its first line.
         #[test]
         fn the_list_is_whole() {
-            let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("library");
+            let library = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("library");
             let mut found: Vec<String> = Vec::new();
-            for entry in fs::read_dir(folder).unwrap() {
-                let path = entry.unwrap().path();
+            let files = |folder: &str| fs::read_dir(library.join(folder)).unwrap().map(|e| e.unwrap().path());
+            for path in files("").chain(files("devices")) {
                 if path.extension().is_none_or(|extension| extension != "yaml") {
                     continue;
                 }
                 let text = fs::read_to_string(&path).unwrap();
                 assert!(text.starts_with("# "), "{} has no story", path.display());
-                found.push(path.file_stem().unwrap().to_string_lossy().into_owned());
+                let name = path.strip_prefix(&library).unwrap().with_extension("");
+                found.push(name.to_string_lossy().into_owned());
             }
             found.sort();
             assert_eq!(found, [$($name),*]);
@@ -64,6 +65,7 @@ library! {
     cordon: "cordon",
     crash_loop: "crash-loop",
     daemonset: "daemonset",
+    devices_h100_classes: "devices/h100-classes",
     gangs: "gangs",
     gated_pods: "gated-pods",
     job_with_sidecar: "job-with-sidecar",

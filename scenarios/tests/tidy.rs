@@ -19,7 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sim-scheduler", &["sim-core", "sim-dra"]),
     ("sim-kubelet", &["sim-core", "sim-dra"]),
     ("sim-controllers", &["sim-core"]),
-    ("sim-cluster", &["sim-core", "sim-scheduler", "sim-kubelet", "sim-controllers"]),
+    ("sim-cluster", &["sim-core", "sim-dra", "sim-scheduler", "sim-kubelet", "sim-controllers"]),
     ("sim-edge", &["sim-core", "sim-scheduler"]),
     ("policies", &["sim-core", "sim-scheduler"]),
     (

@@ -1,5 +1,8 @@
 //! Putting a cluster together.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use sim_controllers::ControllerManager;
 use sim_core::api::object::Object;
 use sim_core::api::server::{ApiOptions, ApiServer};
@@ -10,10 +13,12 @@ use sim_core::engine::random::Seed;
 use sim_core::engine::timing::Timing;
 use sim_core::features::FeatureGates;
 use sim_core::time::Epoch;
+use sim_dra::driver::Driver;
 use sim_kubelet::behavior::Behaviors;
 use sim_kubelet::fleet::{Fleet, FleetConfig};
 use sim_kubelet::images::Registry;
 use sim_scheduler::Scheduler;
+use smol_str::SmolStr;
 
 use crate::Cluster;
 
@@ -95,6 +100,12 @@ impl ClusterBuilder {
     /// What containers do; by default they start in a typical time and run forever.
     pub fn behaviors(mut self, behaviors: Behaviors) -> Self {
         self.kubelets.behaviors = behaviors;
+        self
+    }
+
+    /// Drivers of devices by node; each node gets its own copies when it registers.
+    pub fn drivers(mut self, drivers: BTreeMap<SmolStr, Arc<[Box<dyn Driver>]>>) -> Self {
+        self.kubelets.drivers = drivers;
         self
     }
 

@@ -48,7 +48,7 @@ pub struct Cluster {
     replies: Slab<(Owner, Reply)>,
     pub(crate) actions: Slab<Action>,
     /// What a component sends while it handles one input.
-    outbox: Vec<(Request, Option<Tag>)>,
+    pub(crate) outbox: Vec<(Request, Option<Tag>)>,
     request_stream: Stream,
     reply_stream: Stream,
     /// Handles given out, by number.
@@ -227,7 +227,7 @@ impl Cluster {
     }
 
     /// Puts what a component sent on its way.
-    fn send_outbox(&mut self, from: Owner) {
+    pub(crate) fn send_outbox(&mut self, from: Owner) {
         if self.outbox.is_empty() {
             return;
         }

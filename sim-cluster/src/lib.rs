@@ -28,6 +28,7 @@ mod apply;
 pub mod build;
 mod builder;
 mod cluster;
+mod devices;
 mod error;
 mod event;
 mod explain;

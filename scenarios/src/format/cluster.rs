@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::compact::{Compact, compact};
+use super::devices::DeviceSpec;
 use super::text::Text;
 
 /// What is there at the start.
@@ -53,6 +54,9 @@ pub struct NodePool {
     /// Zones that the nodes are spread over in turn (label `topology.kubernetes.io/zone`).
     #[serde(default)]
     pub zones: Vec<String>,
+    /// Devices of each node, with their drivers.
+    #[serde(default)]
+    pub devices: Vec<DeviceSpec>,
 }
 
 fn default_cpu() -> Text {
@@ -81,6 +85,7 @@ impl NodePool {
             labels: BTreeMap::new(),
             taints: Vec::new(),
             zones: Vec::new(),
+            devices: Vec::new(),
         }
     }
 

@@ -6,6 +6,7 @@
 mod behavior;
 mod cluster;
 mod compact;
+mod devices;
 mod duration;
 pub(crate) mod nearest;
 mod scenario;
@@ -19,6 +20,7 @@ pub use behavior::{
     behaviors,
 };
 pub use cluster::{ClusterSpec, LongTaint, NodePool, NodeSize, TaintSpec};
+pub use devices::{DeviceEffect, DeviceSpec, FailDeviceStep, FailPrepareStep, RepairDeviceStep, SharingSpec};
 pub use duration::Duration;
 pub use scenario::{ApiVersion, Scenario, ScenarioKind, TraceSpec, schema};
 pub use target::Target;

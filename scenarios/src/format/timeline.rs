@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::cluster::NodePool;
 use super::compact::{Compact, compact};
+use super::devices::{FailDeviceStep, FailPrepareStep, RepairDeviceStep};
 use super::duration::Duration;
 use super::target::Target;
 
@@ -69,6 +70,12 @@ pub struct Step {
     pub join: Option<NodePool>,
     /// A node leaves: its Node object is deleted.
     pub leave: Option<String>,
+    /// A device of a node breaks.
+    pub fail_device: Option<FailDeviceStep>,
+    /// A device of a node works again.
+    pub repair_device: Option<RepairDeviceStep>,
+    /// A driver fails to prepare claims from now on.
+    pub fail_prepare: Option<FailPrepareStep>,
 }
 
 /// What a step does.
@@ -88,6 +95,12 @@ pub enum Action<'a> {
     Join(&'a NodePool),
     /// `leave`.
     Leave(&'a str),
+    /// `failDevice`.
+    FailDevice(&'a FailDeviceStep),
+    /// `repairDevice`.
+    RepairDevice(&'a RepairDeviceStep),
+    /// `failPrepare`.
+    FailPrepare(&'a FailPrepareStep),
 }
 
 impl Step {
@@ -103,6 +116,9 @@ impl Step {
             uncordon: None,
             join: None,
             leave: None,
+            fail_device: None,
+            repair_device: None,
+            fail_prepare: None,
         }
     }
 
@@ -117,6 +133,9 @@ impl Step {
             self.uncordon.as_deref().map(|a| ("uncordon", Action::Cordon(a, false))),
             self.join.as_ref().map(|a| ("join", Action::Join(a))),
             self.leave.as_deref().map(|a| ("leave", Action::Leave(a))),
+            self.fail_device.as_ref().map(|a| ("failDevice", Action::FailDevice(a))),
+            self.repair_device.as_ref().map(|a| ("repairDevice", Action::RepairDevice(a))),
+            self.fail_prepare.as_ref().map(|a| ("failPrepare", Action::FailPrepare(a))),
         ]
         .into_iter()
         .flatten()
@@ -125,7 +144,7 @@ impl Step {
             [(_, action)] => Ok(*action),
             [] => {
                 Err("a step without an action: give one of apply, delete, scale, patch, cordon, uncordon, \
-                       join, leave"
+                       join, leave, failDevice, repairDevice, failPrepare"
                     .to_owned())
             }
             several => {

@@ -1,6 +1,7 @@
 //! From a scenario to a plan: every file read, every reference resolved, everything that can be wrong found before the
 //! run starts.
 
+mod devices;
 mod extenders;
 mod nodes;
 mod planner;
@@ -20,8 +21,11 @@ use sim_core::time::{Epoch, Span, Time, mins};
 use sim_scheduler::framework::Registry;
 
 use crate::expect::Expectation;
-use crate::format::{DeleteStep, PatchStep, Preset, ScaleStep, Scenario};
+use crate::format::{
+    DeleteStep, FailDeviceStep, FailPrepareStep, PatchStep, Preset, RepairDeviceStep, ScaleStep, Scenario,
+};
 
+pub use devices::Drivers;
 pub use extenders::ExtenderSource;
 pub use trace::{Row, Trace};
 
@@ -90,6 +94,12 @@ pub enum Do {
     Cordon(String, bool),
     /// Delete a node.
     Leave(String),
+    /// A device breaks.
+    FailDevice(FailDeviceStep),
+    /// A device works again.
+    RepairDevice(RepairDeviceStep),
+    /// A driver fails.
+    FailPrepare(FailPrepareStep),
     /// Create a pod of a trace.
     Arrive {
         /// Index of the trace.
@@ -131,6 +141,10 @@ pub struct Plan {
     pub kinds: Kinds,
     /// Nodes of pools, there from the start.
     pub nodes: Vec<Object>,
+    /// Drivers of their devices, those of nodes that join later included.
+    pub drivers: Drivers,
+    /// Classes that come with the drivers, there from the start.
+    pub device_classes: Vec<Object>,
     /// Objects of dumps, put in place as they are.
     pub dump: Vec<Placed>,
     /// Objects to apply at the start.

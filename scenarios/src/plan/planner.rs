@@ -14,9 +14,11 @@ use sim_core::load::{
 use sim_core::time::{Epoch, Span, Time};
 use sim_scheduler::config::{ConfigError, SchedulerConfig};
 
-use super::{AFTER_LAST, Do, ExtenderSource, Placed, Plan, Settings, Trace, nodes, read_source};
+use super::{AFTER_LAST, Do, ExtenderSource, Placed, Plan, Settings, Trace, devices, nodes, read_source};
 use crate::expect::Expectation;
-use crate::format::{Action, BehaviorSpec, Manifest, NodePool, Scenario, Step, TraceSpec, behaviors};
+use crate::format::{
+    Action, BehaviorSpec, DeviceSpec, Manifest, NodePool, Scenario, Step, TraceSpec, behaviors,
+};
 
 /// A part of the path to a field.
 #[derive(Clone, Copy)]
@@ -35,6 +37,8 @@ pub(super) struct Planner<'a> {
     errors: Vec<LoadError>,
     notices: Vec<Notice>,
     nodes: Vec<Object>,
+    /// Devices of nodes, by name of the node.
+    devices: Vec<(Vec<String>, Vec<DeviceSpec>)>,
     dump: Vec<Placed>,
     manifests: Vec<Placed>,
     traces: Vec<Trace>,
@@ -99,6 +103,7 @@ impl<'a> Planner<'a> {
             errors: Vec::new(),
             notices: Vec::new(),
             nodes: Vec::new(),
+            devices: Vec::new(),
             dump: Vec::new(),
             manifests: Vec::new(),
             traces: Vec::new(),
@@ -234,6 +239,15 @@ impl<'a> Planner<'a> {
     }
 
     fn pool(&mut self, pool: &NodePool, at: &[Seg<'_>], origin: &Origin<'_>) -> Vec<Object> {
+        for (index, spec) in pool.devices.iter().enumerate() {
+            if let Err((field, message)) = devices::check(spec) {
+                let path = [at, &[Field("devices"), Item(index), Field(field)]].concat();
+                self.errors.push(origin.error(&path, message));
+            }
+        }
+        if !pool.devices.is_empty() {
+            self.devices.push((pool.node_names(), pool.devices.clone()));
+        }
         match nodes::of_pool(pool) {
             Ok(nodes) => nodes,
             Err((field, message)) => {
@@ -340,6 +354,9 @@ impl<'a> Planner<'a> {
             Action::Patch(patch) => self.steps.push((time, Do::Patch(patch.clone()))),
             Action::Cordon(node, on) => self.steps.push((time, Do::Cordon(node.to_owned(), on))),
             Action::Leave(node) => self.steps.push((time, Do::Leave(node.to_owned()))),
+            Action::FailDevice(step) => self.steps.push((time, Do::FailDevice(step.clone()))),
+            Action::RepairDevice(step) => self.steps.push((time, Do::RepairDevice(step.clone()))),
+            Action::FailPrepare(step) => self.steps.push((time, Do::FailPrepare(step.clone()))),
         }
     }
 
@@ -394,11 +411,17 @@ impl<'a> Planner<'a> {
         let default_end = last_step.max(last_deadline.unwrap_or(Time::ZERO)) + AFTER_LAST;
         let given: Option<Span> = self.settings.until.or(top.until.map(|d| d.0));
         let rules = behaviors(&self.rules);
+        let timing = self.settings.timing.map_or(top.timing.0, |preset| preset.timing()) as Timing;
+        let mut drivers = devices::Drivers::new();
+        for (nodes, specs) in &self.devices {
+            let own = devices::drivers(specs, &timing);
+            drivers.extend(nodes.iter().map(|node| (node.into(), own.clone())));
+        }
         Ok(Plan {
             name,
             seed: self.settings.seed.unwrap_or(top.seed),
             epoch: self.epoch,
-            timing: self.settings.timing.map_or(top.timing.0, |preset| preset.timing()) as Timing,
+            timing,
             strict_namespaces: self.settings.strict_namespaces || top.strict_namespaces,
             features: self.features,
             // Every rule was checked when it was taken in.
@@ -407,6 +430,8 @@ impl<'a> Planner<'a> {
             extenders,
             kinds: self.kinds,
             nodes: self.nodes,
+            device_classes: devices::classes(&drivers),
+            drivers,
             dump: self.dump,
             manifests: self.manifests,
             traces: self.traces,

@@ -56,6 +56,18 @@ fn slips_have_file_line_and_path() {
         ("manifests: [absent.yaml]\n", &["s.yaml:3:13: manifests[0]: absent.yaml: no such file"]),
         ("manifests:\n- apiVersion: v1\n  kind: Pood\n  metadata: {name: a}\n", &["s.yaml:5:9", "Pood"]),
         (
+            "cluster:\n  pools:\n  - {name: w, devices: [{model: h100-80g}]}\n",
+            &["s.yaml:5:33: cluster.pools[0].devices[0].model", "did you mean `h100-80gb`; there are"],
+        ),
+        (
+            "cluster:\n  pools:\n  - {name: w, devices: [{model: t4, sharing: mig}]}\n",
+            &["cluster.pools[0].devices[0].sharing: no MIG partitions of `t4`"],
+        ),
+        (
+            "timeline:\n- at: 1m\n  failDevice: {node: w, device: gpu-0, effect: Never}\n",
+            &["s.yaml:5:", "failDevice.effect", "Never", "NoExecute"],
+        ),
+        (
             "featureGates: {DRADeviceTaint: true}\n",
             &["s.yaml:3:32: featureGates.DRADeviceTaint: ", "DRADeviceTaints"],
         ),

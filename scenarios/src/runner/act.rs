@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use sim_cluster::Cluster;
-use sim_core::api::error::ApiError;
+use sim_core::api::error::{ApiError, Reason};
 use sim_core::api::kind::Kind;
 use sim_core::api::meta::{Key, Uid};
 use sim_core::api::object::{Body, Object};
@@ -13,7 +13,12 @@ use sim_core::api::request::{DeleteOptions, Propagation, Request};
 use sim_core::engine::log::{Keep, Record};
 use sim_core::load::{LoadError, LoadErrors};
 
-use crate::format::{Cascade, DeleteStep, PatchStep, PatchType};
+use sim_kubelet::fleet::{Fault, Trouble};
+use smol_str::SmolStr;
+
+use crate::format::{
+    Cascade, DeleteStep, DeviceEffect, FailDeviceStep, FailPrepareStep, PatchStep, PatchType,
+};
 use crate::plan::{Do, Placed, Plan};
 
 use super::unmodelled;
@@ -34,6 +39,7 @@ pub(super) fn cluster_of(plan: &Plan) -> Result<Cluster, LoadErrors> {
         .strict_namespaces(plan.strict_namespaces)
         .features(plan.features)
         .behaviors(plan.behaviors.clone())
+        .drivers(plan.drivers.clone())
         .keep_log(Keep::Records)
         .build();
     cluster.api_mut().kinds = plan.kinds.clone();
@@ -41,6 +47,11 @@ pub(super) fn cluster_of(plan: &Plan) -> Result<Cluster, LoadErrors> {
     for node in &plan.nodes {
         if let Err(error) = cluster.try_create(node.clone()) {
             errors.push(LoadError::new(format!("node {}: {error}", node.meta.name())));
+        }
+    }
+    for class in &plan.device_classes {
+        if let Err(error) = cluster.try_create(class.clone()) {
+            errors.push(LoadError::new(format!("device class {}: {error}", class.meta.name())));
         }
     }
     let present: BTreeSet<Uid> = plan.dump.iter().map(|placed| placed.object.meta.uid).collect();
@@ -107,6 +118,17 @@ pub(super) fn act(cluster: &mut Cluster, plan: &Plan, action: &Do) -> (String, R
             let result = cluster.delete(Kind::NODE, &Key::cluster(node.as_str())).map(drop);
             (format!("leave node/{node}"), result)
         }
+        Do::FailDevice(step) => {
+            (format!("fail device {} of node/{}", step.device, step.node), fail_device(cluster, step))
+        }
+        Do::RepairDevice(step) => {
+            let result = cluster.repair_device(&step.node, &step.device, step.replaced);
+            let verb = if step.replaced { "replace" } else { "repair" };
+            (format!("{verb} device {} of node/{}", step.device, step.node), result.map_err(not_found))
+        }
+        Do::FailPrepare(step) => {
+            (format!("fail prepare of {} on node/{}", step.driver, step.node), fail_prepare(cluster, step))
+        }
         Do::Delete(step) => (format!("delete {}", step.target), delete(cluster, step)),
         Do::Scale(step) => {
             let replicas = i32::try_from(step.replicas).unwrap_or(i32::MAX);
@@ -130,6 +152,28 @@ pub(super) fn act(cluster: &mut Cluster, plan: &Plan, action: &Do) -> (String, R
             (String::new(), cluster.delete(Kind::POD, &key).map(drop))
         }
     }
+}
+
+fn not_found(text: SmolStr) -> ApiError {
+    ApiError::new(Reason::NotFound, text)
+}
+
+fn fail_device(cluster: &mut Cluster, step: &FailDeviceStep) -> Result<(), ApiError> {
+    let effect = match step.effect {
+        DeviceEffect::NoExecute => "NoExecute",
+        DeviceEffect::NoSchedule => "NoSchedule",
+        DeviceEffect::Gone => "",
+    };
+    let (key, value) = (step.key.as_str().into(), step.value.as_str().into());
+    let taint = Trouble::Taint { key, value, effect: SmolStr::new_static(effect) };
+    let trouble = if effect.is_empty() { Trouble::Gone } else { taint };
+    cluster.fail_device(&step.node, &step.device, trouble).map_err(not_found)
+}
+
+fn fail_prepare(cluster: &mut Cluster, step: &FailPrepareStep) -> Result<(), ApiError> {
+    let fault = Fault { times: step.times, error: step.error.as_str().into() };
+    let fault = Some(fault).filter(|fault| fault.times != Some(0));
+    cluster.fail_prepare(&step.node, &step.driver, fault).map_err(not_found)
 }
 
 fn patched(cluster: &mut Cluster, step: &PatchStep) -> Result<(), ApiError> {

@@ -22,6 +22,8 @@
 //! ```
 
 mod gpu;
+mod mig;
+mod net;
 mod service;
 #[cfg(test)]
 mod tests;
@@ -35,8 +37,11 @@ use sim_core::time::Span;
 use smol_str::SmolStr;
 
 pub use gpu::{
-    A100_40GB, A100_80GB, GPU_DRIVER, GpuGroup, Gpus, H100_80GB, H200_141GB, L4, PRODUCTS, Product, T4,
+    A100_40GB, A100_80GB, GPU_DRIVER, GpuGroup, Gpus, H100_80GB, H200_141GB, L4, PRODUCTS, Product, Sharing,
+    T4,
 };
+pub use mig::Profile;
+pub use net::{IMEX_DRIVER, Imex, NIC_DRIVER, Nics};
 pub use service::Service;
 
 use crate::api::{DeviceAllocationConfiguration, DeviceRequestAllocationResult};

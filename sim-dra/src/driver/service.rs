@@ -14,6 +14,8 @@ pub struct Service {
     pub prepare: Delay,
     /// From the kubelet's question to the devices of a claim being given back.
     pub unprepare: Delay,
+    /// What a MIG partition or the daemon of MPS takes on top of that.
+    pub set_up: Delay,
     /// Part of the preparations that fail, from 0 to 1.
     pub failures: f64,
     /// What it says then.
@@ -27,12 +29,18 @@ impl Service {
     pub const INSTANT: Service = Service::taking(Delay::ZERO, Delay::ZERO);
 
     /// Writing a CDI specification and a checkpoint, after one read of the claim: a guess, measurements are not published.
-    pub const TYPICAL: Service =
-        Service::taking(Delay::LogNormal(millis(150), 0.3), Delay::LogNormal(millis(80), 0.3));
+    /// Partitions and daemons take seconds.
+    pub const TYPICAL: Service = Service {
+        prepare: Delay::LogNormal(millis(150), 0.3),
+        unprepare: Delay::LogNormal(millis(80), 0.3),
+        set_up: Delay::LogNormal(millis(1500), 0.3),
+        failures: 0.0,
+        error: ERROR,
+    };
 
     /// A service that never fails.
     pub const fn taking(prepare: Delay, unprepare: Delay) -> Service {
-        Service { prepare, unprepare, failures: 0.0, error: ERROR }
+        Service { prepare, unprepare, set_up: Delay::ZERO, failures: 0.0, error: ERROR }
     }
 
     /// Answers a preparation; `more` is what the device itself takes.

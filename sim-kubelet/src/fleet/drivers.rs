@@ -31,7 +31,7 @@ pub(super) const SLICE_TAG: u64 = 0b11 << 62;
 pub enum Trouble {
     /// Its driver taints it.
     Taint {
-        /// The key.
+        /// The key; empty = the driver's name with `/unhealthy`.
         key: SmolStr,
         /// The value.
         value: SmolStr,
@@ -339,6 +339,14 @@ impl Fleet {
         let since = meta_v1::Time(ctx.epoch().timestamp(ctx.now().truncate_to_secs()));
         let since = serde_json::to_value(since).unwrap_or_default();
         if let Some(plugin) = self.plugin(id, at) {
+            let trouble = match trouble {
+                Trouble::Taint { key, value, effect } if key.is_empty() => Trouble::Taint {
+                    key: format_smolstr!("{}/unhealthy", plugin.driver.name()),
+                    value,
+                    effect,
+                },
+                other => other,
+            };
             plugin.trouble.insert(hardware.into(), (trouble, since));
         }
         self.publish(ctx, id, at);
