@@ -134,6 +134,12 @@ impl Allocator {
         Allocator { features, allocated, inventory, wishes, prune: true }
     }
 
+    /// The same claims, with other devices.
+    #[must_use]
+    pub fn among(&self, allocated: Arc<AllocatedState>, inventory: Arc<Inventory>) -> Allocator {
+        Allocator { allocated, inventory, ..self.clone() }
+    }
+
     /// The same without skipping what is known to fail: the oracle of the search, exponential as upstream's.
     pub fn plain(self) -> Allocator {
         Allocator { prune: false, ..self }

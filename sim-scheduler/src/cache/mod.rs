@@ -11,6 +11,8 @@ mod devices;
 mod groups;
 mod images;
 mod objects;
+mod reach;
+mod searches;
 mod topology;
 mod tree;
 
@@ -24,6 +26,7 @@ use sim_dra::allocator::Allocator;
 use sim_dra::api::ResourceClaim;
 use smol_str::SmolStr;
 
+use crate::mask::Mask;
 use crate::node::{NodeInfo, NodePod};
 use crate::pod::PodInfo;
 use claims::ClaimUsers;
@@ -34,6 +37,7 @@ pub use groups::Group;
 use groups::Groups;
 use images::Images;
 pub use objects::Objects;
+pub use searches::Wish;
 use topology::Topologies;
 pub use topology::{Domain, Topology};
 use tree::NodeTree;
@@ -154,7 +158,13 @@ impl Cache {
 
     /// Finds devices for claims that have none yet, among those that no other claim has.
     pub fn allocator(&self, claims: &[Arc<ResourceClaim>]) -> Allocator {
-        self.devices.allocator(&self.objects, claims)
+        self.devices.allocator(self, claims)
+    }
+
+    /// Takes nodes that do not have the devices out of a mask, by position in the order. Only nodes are searched about which
+    /// something changed since claims like these were asked about. False if an allocator gives an error about one.
+    pub fn filter_by_devices(&self, wish: &Wish, mask: &mut Mask) -> bool {
+        self.devices.filter(self, wish, mask)
     }
 
     /// Nodes that cycles see with pods that have inter-pod affinity or anti-affinity of any sort
@@ -277,7 +287,10 @@ impl Cache {
             && object.as_node().is_some_and(|node| {
                 Arc::ptr_eq(&node.spec, &entry.info.spec) || node.spec == entry.info.spec
             });
-        self.shape_version += u64::from(!same_shape);
+        if !same_shape {
+            self.shape_version += 1;
+            self.devices.node_changed(slot);
+        }
         entry.present = true;
         entry.zone = zone;
         entry.info.set_object(object);
@@ -330,6 +343,7 @@ impl Cache {
         }
         self.entries[slot as usize] = Entry { info, present: true, zone, ..Entry::default() };
         self.shape_version += 1;
+        self.devices.node_changed(slot);
         self.touch(slot);
         slot
     }

@@ -10,7 +10,7 @@ use sim_core::api::object::Object;
 use sim_core::features::{FeatureGates, Gate};
 use sim_dra::allocator::AllocatedState;
 
-use super::allocations::Allocations;
+use super::allocations::{Allocations, PoolId};
 
 #[derive(Clone, Debug)]
 struct Entry {
@@ -86,6 +86,12 @@ impl Objects {
     /// Devices that ResourceClaims have, or will have once that is written.
     pub fn allocated_devices(&self) -> &Arc<AllocatedState> {
         self.allocations.state()
+    }
+
+    /// Pools of devices of which ResourceClaims took something or gave something back since a mark, and the new mark.
+    /// `None` if the mark is too old.
+    pub(super) fn pools_touched_since(&self, mark: u64) -> (Option<&[PoolId]>, u64) {
+        self.allocations.touched_since(mark)
     }
 
     /// True while the allocation of a ResourceClaim is being written (`ClaimHasPendingAllocation`).

@@ -1,4 +1,4 @@
-//! Plugins whose answers about a node depend on pods elsewhere, told to the fast way through a cycle.
+//! Plugins whose answers about a node depend on more than the node, told to the fast way through a cycle.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -27,14 +27,19 @@ pub trait Columns: Plugin {
     /// True if the plugin has no say, as the counts are: PreFilter and PreScore would skip the class.
     fn is_idle(&self, kept: &Self::Kept) -> bool;
 
-    /// The plugin's state as after PreFilter; `None` if that would skip.
-    fn state(&self, kept: &Self::Kept) -> Option<Self::Cycle>;
+    /// The plugin's state as after PreFilter; `None` if that would skip, and later points do not want it either.
+    fn state(&self, kept: &Self::Kept, attempt: &Attempt<'_>) -> Option<Self::Cycle>;
 
     /// Pods came and went, in this order.
     fn follow(&self, kept: &mut Self::Kept, attempt: &Attempt<'_>, moves: &[PodMove]);
 
     /// Takes refused positions out of the mask. True if the plugin has a say at all: PreFilter would not skip.
     fn filter(&self, kept: &mut Self::Kept, attempt: &Attempt<'_>, mask: &mut Mask) -> bool;
+
+    /// True if Filter has an error to tell, as the last call of the above found: then the attempt goes the plain way.
+    fn has_error(&self, _kept: &Self::Kept) -> bool {
+        false
+    }
 
     /// What Filter says about a node that it refuses.
     fn refusal(&self, kept: &Self::Kept, attempt: &Attempt<'_>, at: usize) -> Option<Status>;
@@ -63,11 +68,13 @@ pub trait AnyColumns: Send + Sync {
     /// See [`Columns::is_idle`].
     fn is_idle(&self, kept: &Kept) -> bool;
     /// See [`Columns::state`].
-    fn state(&self, kept: &Kept) -> Option<State>;
+    fn state(&self, kept: &Kept, attempt: &Attempt<'_>) -> Option<State>;
     /// See [`Columns::follow`].
     fn follow(&self, kept: &mut Kept, attempt: &Attempt<'_>, moves: &[PodMove]);
     /// See [`Columns::filter`].
     fn filter(&self, kept: &mut Kept, attempt: &Attempt<'_>, mask: &mut Mask) -> bool;
+    /// See [`Columns::has_error`].
+    fn has_error(&self, kept: &Kept) -> bool;
     /// See [`Columns::refusal`].
     fn refusal(&self, kept: &Kept, attempt: &Attempt<'_>, at: usize) -> Option<Status>;
     /// See [`Columns::score`].
@@ -97,8 +104,8 @@ impl<P: Columns> AnyColumns for Arc<P> {
         P::is_idle(self, kept.0.downcast_ref().expect(OWN))
     }
 
-    fn state(&self, kept: &Kept) -> Option<State> {
-        P::state(self, kept.0.downcast_ref().expect(OWN)).map(State::new)
+    fn state(&self, kept: &Kept, attempt: &Attempt<'_>) -> Option<State> {
+        P::state(self, kept.0.downcast_ref().expect(OWN), attempt).map(State::new)
     }
 
     fn follow(&self, kept: &mut Kept, attempt: &Attempt<'_>, moves: &[PodMove]) {
@@ -107,6 +114,10 @@ impl<P: Columns> AnyColumns for Arc<P> {
 
     fn filter(&self, kept: &mut Kept, attempt: &Attempt<'_>, mask: &mut Mask) -> bool {
         P::filter(self, kept.0.downcast_mut().expect(OWN), attempt, mask)
+    }
+
+    fn has_error(&self, kept: &Kept) -> bool {
+        P::has_error(self, kept.0.downcast_ref().expect(OWN))
     }
 
     fn refusal(&self, kept: &Kept, attempt: &Attempt<'_>, at: usize) -> Option<Status> {

@@ -85,7 +85,7 @@ pub(crate) fn register(registry: &mut Registry) {
     registry.register("DynamicResources", |_| {
         let made = plugin(dynamic_resources::DynamicResources);
         let made = made.pre_enqueue().pre_filter().cluster_filter().post_filter().reserve().pre_bind();
-        Ok(made.queueing_hints().into())
+        Ok(made.columns().queueing_hints().into())
     });
     registry.register("DefaultPreemption", |value| {
         let made = default_preemption::DefaultPreemption::new(args::read(value)?);

@@ -146,11 +146,11 @@ impl Scheduler {
             match self.fast.choose(key, &attempt, self.queue.nominator(), search, &mut self.tie_break) {
                 FastOutcome::Chosen { slot, score, feasible, evaluated, next_start } => {
                     self.start = next_start;
-                    let state = self.fast.state_after_choice(pod.profile, pod.info.class);
+                    let state = self.fast.state_after_choice(key, &attempt);
                     return Found::Node { slot, score, feasible, evaluated, state };
                 }
                 FastOutcome::Nothing(diagnosis) => {
-                    let known = self.fast.after_refusal(key, pod.info.class);
+                    let known = self.fast.after_refusal(key, &attempt);
                     if known.is_some() || profile.at(Point::PostFilter).is_empty() {
                         return Found::Nothing(diagnosis, known);
                     }

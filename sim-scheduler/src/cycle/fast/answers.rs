@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::column::Column;
+use super::column::{Column, LATER};
 use super::refusals::KnownRefusals;
 use super::tournament::{ABSENT, Tournament};
 use crate::cache::Slot;
@@ -53,8 +53,8 @@ pub(super) struct ClassAnswers {
     pub(super) memory: Memory,
     /// True if a score plugin has a say that is not node-local.
     slow: bool,
-    /// True if some plugin wants its state after the choice of a node.
-    pub(super) needs_state: bool,
+    /// True if some plugin without columns wants its state after the choice of a node.
+    needs_state: bool,
 }
 
 impl ClassAnswers {
@@ -64,10 +64,16 @@ impl ClassAnswers {
         let (mut columns, mut checks) = (Vec::new(), Vec::new());
         for i in 0..profile.len() {
             if profile.plugin(i).columns().is_some() && takes_part(profile, i) {
-                columns.push(Column::new(profile, i, attempt)?);
+                let column = Column::new(profile, i, attempt)?;
+                if let (false, Some(own)) = (column.active, column.state(profile, attempt)) {
+                    *state.of_mut(i) = own;
+                }
+                columns.push(column);
                 state.skip_filter[i] = true;
             }
         }
+        // The first that refuses a node says why.
+        columns.sort_by_key(|column| profile.at(Point::Filter).iter().position(|i| *i == column.plugin));
         for &i in profile.at(Point::PreFilter) {
             if columns.iter().any(|column| column.plugin == i) {
                 continue;
@@ -100,8 +106,7 @@ impl ClassAnswers {
                 return None;
             }
         }
-        let points = [Point::Reserve, Point::Permit, Point::PreBind, Point::PostBind];
-        let mut later = points.iter().flat_map(|point| profile.at(*point));
+        let mut later = LATER.iter().flat_map(|point| profile.at(*point));
         let needs_state = later.any(|&i| !(may_do_nothing(profile, i) && state.skip_filter[i]));
         Some(ClassAnswers {
             used: 0,
@@ -134,11 +139,25 @@ impl ClassAnswers {
     }
 
     /// State of all plugins after PreFilter, those with columns included.
-    pub(super) fn whole_state(&self, profile: &Profile) -> Cow<'_, CycleState> {
+    pub(super) fn whole_state(&self, profile: &Profile, attempt: &Attempt<'_>) -> Cow<'_, CycleState> {
+        self.with_columns(profile, attempt, |_| true)
+    }
+
+    /// State of the plugins that want it once a node is chosen; `None` if there is none.
+    pub(super) fn later_state(&self, profile: &Profile, attempt: &Attempt<'_>) -> Option<CycleState> {
+        let wanted = self.needs_state || self.columns.iter().any(|column| column.active && column.later);
+        wanted.then(|| self.with_columns(profile, attempt, |column| column.later).into_owned())
+    }
+
+    fn with_columns(
+        &self,
+        profile: &Profile,
+        attempt: &Attempt<'_>,
+        which: impl Fn(&Column) -> bool,
+    ) -> Cow<'_, CycleState> {
         let mut whole = Cow::Borrowed(&self.state);
-        for column in self.columns.iter().filter(|column| column.active) {
-            let columns = profile.plugin(column.plugin).columns();
-            if let Some(state) = columns.and_then(|columns| columns.state(&column.kept)) {
+        for column in self.columns.iter().filter(|column| column.active && which(column)) {
+            if let Some(state) = column.state(profile, attempt) {
                 let whole = whole.to_mut();
                 *whole.of_mut(column.plugin) = state;
                 whole.skip_filter[column.plugin] = false;

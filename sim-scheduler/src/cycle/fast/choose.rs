@@ -52,6 +52,9 @@ impl<'a> Choice<'a> {
         for column in columns.iter_mut().filter(|column| column.filters) {
             if let Some(plugin) = self.search.profile.plugin(column.plugin).columns() {
                 *filtered |= plugin.filter(&mut column.kept, attempt, &mut self.scratch.mask);
+                if plugin.has_error(&column.kept) {
+                    return FastOutcome::Unsure;
+                }
             }
         }
         if !others.is_empty() && !self.leave_room_for(&others) {
@@ -73,7 +76,7 @@ impl<'a> Choice<'a> {
         let name = attempt.object.as_pod().map_or("", |pod| pod.status.nominated_node_name.as_str());
         let slot = attempt.cluster.slot(name)?;
         let node = attempt.cluster.node(slot);
-        let state = self.answers.whole_state(profile);
+        let state = self.answers.whole_state(profile, attempt);
         match filters_with_nominated_pods(profile, &state, attempt, nominator, node) {
             None => {
                 // One draw per decision, also where there is no choice.
@@ -99,8 +102,8 @@ impl<'a> Choice<'a> {
 
     /// Takes nodes out that do not fit once the pods that they were promised are there. False for an error.
     fn leave_room_for(&mut self, others: &[usize]) -> bool {
-        let state = self.answers.whole_state(self.search.profile);
         let Search { profile, ref attempt, nominator, .. } = self.search;
+        let state = self.answers.whole_state(profile, attempt);
         for &at in others {
             let node = attempt.cluster.node(attempt.cluster.order()[at]);
             match filters_with_nominated_pods(profile, &state, attempt, nominator, node) {

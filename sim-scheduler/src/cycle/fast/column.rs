@@ -1,6 +1,9 @@
 //! What a plugin with [`Columns`](crate::framework::Columns) keeps for one class, and how it is kept up to date.
 
-use crate::framework::{Attempt, Kept, Point, Profile};
+use crate::framework::{Attempt, Kept, Point, Profile, State};
+
+/// Points at which plugins are asked once a node is chosen, and may want their state.
+pub(super) const LATER: [Point; 4] = [Point::Reserve, Point::Permit, Point::PreBind, Point::PostBind];
 
 /// One such plugin for one class.
 pub(super) struct Column {
@@ -13,6 +16,8 @@ pub(super) struct Column {
     pub(super) filters: bool,
     /// True if it is asked at Score.
     pub(super) scores: bool,
+    /// True if it is asked once a node is chosen.
+    pub(super) later: bool,
     shape_version: u64,
     mark: u64,
 }
@@ -28,9 +33,15 @@ impl Column {
             kept,
             filters: profile.at(Point::Filter).contains(&plugin),
             scores: profile.at(Point::Score).contains(&plugin),
+            later: LATER.iter().any(|point| profile.at(*point).contains(&plugin)),
             shape_version: attempt.cluster.shape_version(),
             mark: attempt.cluster.moves_since(0).1,
         })
+    }
+
+    /// The plugin's state as after PreFilter; `None` if that would skip.
+    pub(super) fn state(&self, profile: &Profile, attempt: &Attempt<'_>) -> Option<State> {
+        profile.plugin(self.plugin).columns()?.state(&self.kept, attempt)
     }
 
     /// Makes the counts those of now. False if the plugin wants the class to go the plain way.

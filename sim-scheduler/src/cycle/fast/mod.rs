@@ -4,8 +4,9 @@
 //! class until the node changes. So a class asks about all nodes once, and afterwards only about nodes that changed
 //! since it was last used: after a binding, one. The best node comes from a tree over the totals.
 //!
-//! Plugins with [`Columns`](crate::framework::Columns) depend on pods on other nodes. They keep counts per class that
-//! follow pods as they come and go, and answer for all nodes in one pass over integers.
+//! Plugins with [`Columns`](crate::framework::Columns) depend on more than the node. Those that look at pods on other nodes
+//! keep counts per class that follow pods as they come and go, and answer for all nodes in one pass over integers; that for
+//! devices is asked about each pod, because pods of a class have claims of their own.
 //!
 //! Whatever else a profile has, a pod whose search PreFilter restricts or refuses, and errors go the plain way.
 
@@ -104,22 +105,25 @@ impl FastCycles {
         outcome
     }
 
-    /// State of the plugins after the last choice for a pod of a class, if some plugin wants it once a node is chosen.
-    pub fn state_after_choice(&self, profile: usize, class: u64) -> Option<CycleState> {
-        let answers = self.classes.get(&(profile, class)).filter(|answers| answers.needs_state)?;
-        Some(answers.state.clone())
+    /// State of the plugins after the last choice for a pod, if some plugin wants it once a node is chosen.
+    pub fn state_after_choice(
+        &self,
+        (index, profile): (usize, &Profile),
+        attempt: &Attempt<'_>,
+    ) -> Option<CycleState> {
+        self.classes.get(&(index, attempt.pod.class))?.later_state(profile, attempt)
     }
 
-    /// State of the plugins after the last refusal of a pod of a class, and what PostFilter plugins remember of the class;
+    /// State of the plugins after the last refusal of a pod, and what PostFilter plugins remember of its class;
     /// to be given back with [`FastCycles::remember`]. They remember nothing where more than node-local answers had a say.
     pub fn after_refusal(
         &mut self,
         (index, profile): (usize, &Profile),
-        class: u64,
+        attempt: &Attempt<'_>,
     ) -> Option<(CycleState, Option<Memory>)> {
-        let answers = self.classes.get_mut(&(index, class))?;
+        let answers = self.classes.get_mut(&(index, attempt.pod.class))?;
         let memory = (!answers.filtered).then(|| std::mem::take(&mut answers.memory));
-        Some((answers.whole_state(profile).into_owned(), memory))
+        Some((answers.whole_state(profile, attempt).into_owned(), memory))
     }
 
     /// Gives back what PostFilter plugins remember of a class.

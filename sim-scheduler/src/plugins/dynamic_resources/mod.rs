@@ -5,6 +5,7 @@
 
 mod bind;
 mod claim;
+mod columns;
 #[cfg(test)]
 mod tests;
 
@@ -36,6 +37,7 @@ use crate::node::NodeInfo;
 use crate::pod::PodInfo;
 
 const NOT_AVAILABLE: &str = "resourceclaim not available on the node";
+const CANNOT_ALLOCATE: &str = "cannot allocate all claims";
 
 /// The plugin.
 #[derive(Clone, Copy, Debug)]
@@ -69,12 +71,14 @@ impl PodClaim {
     }
 }
 
-fn unresolvable(why: SmolStr) -> Status {
+fn unresolvable(why: impl Into<SmolStr>) -> Status {
     Status::new(Code::UnschedulableAndUnresolvable, why)
 }
 
 impl PodClaims {
-    fn read(&mut self, attempt: &Attempt<'_>) -> Result<(), Status> {
+    /// Reads the pod's claims, and gives those back that have no devices.
+    fn read(&mut self, attempt: &Attempt<'_>) -> Result<Vec<Arc<ResourceClaim>>, Status> {
+        self.known = true;
         let objects = attempt.cluster.objects();
         let (mut claims, mut wanted) = (Vec::new(), Vec::new());
         for object in claim::claims_of(attempt.object, objects).map_err(unresolvable)? {
@@ -93,11 +97,8 @@ impl PodClaims {
             }
             claims.push(PodClaim { object: object.clone(), reachable_from, allocation: None });
         }
-        if !wanted.is_empty() {
-            self.allocator = Some(attempt.cluster.allocator(&wanted));
-        }
         self.claims = claims;
-        Ok(())
+        Ok(wanted)
     }
 
     /// Devices on a node for the claims that have none; `None` if it does not have enough.
@@ -107,6 +108,10 @@ impl PodClaims {
         let node = Node { name: &node.name, labels: &node.labels };
         allocator.allocate(node).map_err(|error| Status::error(format_smolstr!("{error}")))
     }
+}
+
+fn has_claims(pod: &PodInfo) -> bool {
+    pod.spec.resource_claims.as_ref().is_some_and(|claims| !claims.is_empty())
 }
 
 /// All classes that a claim names must exist.
@@ -178,11 +183,14 @@ impl PreFilter for DynamicResources {
     /// Upstream also skips pods whose templates ask for no claim; here that would have to depend on the class alone.
     fn check(&self, cycle: &mut PodClaims, attempt: &Attempt<'_>) -> PreFiltered {
         cycle.known = true;
-        if attempt.pod.spec.resource_claims.as_ref().is_none_or(Vec::is_empty) {
+        if !has_claims(attempt.pod) {
             return PreFiltered::Skip;
         }
         match cycle.read(attempt) {
-            Ok(()) => PreFiltered::Proceed,
+            Ok(wanted) => {
+                cycle.allocator = (!wanted.is_empty()).then(|| attempt.cluster.allocator(&wanted));
+                PreFiltered::Proceed
+            }
             Err(status) => PreFiltered::Refused(status),
         }
     }
@@ -192,7 +200,7 @@ impl ClusterFilter for DynamicResources {
     fn filter(&self, cycle: &PodClaims, _: &Attempt<'_>, node: &NodeInfo) -> Verdict {
         match cycle.allocate(node) {
             Err(status) => Verdict::because(status),
-            Ok(None) => Unresolvable("cannot allocate all claims"),
+            Ok(None) => Unresolvable(CANNOT_ALLOCATE),
             Ok(Some(_)) if cycle.claims.iter().all(|claim| claim.is_available_on(node)) => Fits,
             Ok(Some(_)) => Unresolvable(NOT_AVAILABLE),
         }

@@ -77,7 +77,7 @@ impl Columns for InterPodAffinity {
         kept.hard.has_no_say() && !kept.soft.as_ref().is_some_and(AffinityCounts::is_anything_said)
     }
 
-    fn state(&self, kept: &AffinityColumns) -> Option<Affinities> {
+    fn state(&self, kept: &AffinityColumns, _: &Attempt<'_>) -> Option<Affinities> {
         let has_say = !kept.hard.has_no_say();
         has_say.then(|| Affinities { hard: Some(kept.hard.clone()), soft: None })
     }

@@ -113,7 +113,7 @@ impl Columns for PodTopologySpread {
         kept.hard.is_none() && kept.soft.is_none()
     }
 
-    fn state(&self, kept: &SpreadColumns) -> Option<Spreading> {
+    fn state(&self, kept: &SpreadColumns, _: &Attempt<'_>) -> Option<Spreading> {
         kept.hard.clone().map(|hard| Spreading { hard: Some(hard), soft: None })
     }
 

@@ -1,5 +1,6 @@
 //! Fast equals plain: random clusters with churn, every decision made both ways.
 
+mod devices;
 mod world;
 
 use std::cell::{Cell, RefCell};
@@ -8,15 +9,18 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use sim_core::api::object::Object;
 use sim_core::engine::random::Seed;
+use sim_core::features::{FeatureGates, Gate};
 use sim_core::time::Time;
 
 use super::{FastCycles, FastOutcome};
+use crate::cache::Slot;
 use crate::cycle::{CycleState, Evaluation, Sampling, TieBreak, evaluate, run_post_filters};
 use crate::framework::{
-    Attempt, Diagnosis, Effects, Handle, Plugin, PostFiltered, Profile, Reads, Score, plugin,
+    Attempt, Diagnosis, Effects, Handle, Plugin, Point, PostFiltered, Profile, Reads, Score, plugin,
 };
 use crate::node::NodeInfo;
 use crate::pod::PodInfo;
+use devices::DeviceStep;
 use world::{Step, World, steps};
 
 /// A plugin from outside with scores out of range on some nodes.
@@ -40,6 +44,19 @@ impl Score for Wild {
 struct Tally {
     decisions: usize,
     sure: usize,
+    /// Of pods with claims that got a node.
+    with_devices: usize,
+}
+
+impl std::ops::Add for Tally {
+    type Output = Tally;
+    fn add(self, other: Tally) -> Tally {
+        Tally {
+            decisions: self.decisions + other.decisions,
+            sure: self.sure + other.sure,
+            with_devices: self.with_devices + other.with_devices,
+        }
+    }
 }
 
 /// Both ways side by side.
@@ -97,11 +114,49 @@ impl Race<'_> {
             _ => prop_assert!(false, "fast: {:?}, plain: {:?}", fast, plain),
         }
         if let Some(slot) = chosen {
+            let fastly = match fast {
+                FastOutcome::Unsure => None,
+                _ => self.fast.state_after_choice((0, self.profile), &attempt),
+            };
+            let fast = fastly.is_some();
+            let effects = self.reserve(attempt, slot, state, fastly)?;
+            self.tally.with_devices += usize::from(fast && !effects.pending.is_empty());
+            self.world.claims.reserved(effects, self.world.cache.objects_mut());
             self.world.place(object, info, slot);
         } else if let Some(preemption) = preemption.and_then(|outcome| outcome.preemption) {
             self.world.preempt(&object, &info, &preemption);
         }
         Ok(())
+    }
+}
+
+impl Race<'_> {
+    /// What Reserve plugins want done for a pod that was given a node; both states must lead to the same.
+    fn reserve(
+        &self,
+        attempt: Attempt<'_>,
+        slot: Slot,
+        plainly: CycleState,
+        fastly: Option<CycleState>,
+    ) -> Result<Effects, TestCaseError> {
+        let node = &attempt.cluster.node(slot).name;
+        let reserve = |mut state: CycleState| {
+            let mut effects = Effects::default();
+            let plugins = self.profile.at(Point::Reserve).iter();
+            let said: Vec<_> = plugins
+                .map(|&i| {
+                    self.profile.plugin(i).reserve(state.of_mut(i), &attempt, node, &mut effects).message()
+                })
+                .collect();
+            (said, effects)
+        };
+        let (said, effects) = reserve(plainly);
+        let fast = fastly.map(reserve);
+        if let Some((fast, wanted)) = fast {
+            prop_assert_eq!(fast, said);
+            prop_assert_eq!(format!("{wanted:?}"), format!("{effects:?}"));
+        }
+        Ok(effects)
     }
 }
 
@@ -127,7 +182,7 @@ impl Refused<'_> {
         prop_assert_eq!(&diagnosis.nodes, &plain.diagnosis.nodes);
         prop_assert_eq!(&diagnosis.unschedulable_plugins, &plain.diagnosis.unschedulable_plugins);
         let plainly = self.post_filter(state, None, &plain.diagnosis);
-        if let Some((state, memory)) = fast.after_refusal((0, self.profile), self.attempt.pod.class) {
+        if let Some((state, memory)) = fast.after_refusal((0, self.profile), &self.attempt) {
             let memory = memory.map(RefCell::new);
             let fastly = self.post_filter(&state, memory.as_ref(), diagnosis);
             if let Some(memory) = memory {
@@ -159,7 +214,12 @@ impl Refused<'_> {
 }
 
 /// Replays the steps; both ways must find the same in every attempt.
-fn replay(steps: &[Step], profile: &Profile, ties: &TieBreak) -> Result<Tally, TestCaseError> {
+fn replay(
+    steps: &[Step],
+    profile: &Profile,
+    ties: &TieBreak,
+    gates: FeatureGates,
+) -> Result<Tally, TestCaseError> {
     let mut race = Race {
         profile,
         world: World::default(),
@@ -169,6 +229,8 @@ fn replay(steps: &[Step], profile: &Profile, ties: &TieBreak) -> Result<Tally, T
         start: 0,
         tally: Tally::default(),
     };
+    race.world.cache.objects_mut().set_features(gates);
+    race.world.claims.step(&DeviceStep::Class(1), race.world.cache.objects_mut());
     for (number, step) in steps.iter().enumerate() {
         if let Some((object, sampling)) = race.world.step(step, number) {
             let attempted = race.attempt(object, sampling, number);
@@ -190,16 +252,17 @@ fn fast_equals_plain() {
                 true => TieBreak::LowestName,
                 false => TieBreak::Random(Seed(seed).stream("scheduler/tie-break")),
             };
-            let tally = replay(&steps, &default, &ties)?;
-            replay(&steps, &wild, &ties)?;
-            let Tally { decisions, sure } = total.get();
-            total.set(Tally { decisions: decisions + tally.decisions, sure: sure + tally.sure });
+            let gates = FeatureGates::default();
+            let tally = replay(&steps, &default, &ties, gates)?;
+            replay(&steps, &wild, &ties, gates.with(Gate::DRAPartitionableDevices))?;
+            total.set(total.get() + tally);
             Ok(())
         });
     if let Err(error) = outcome {
         panic!("{error}");
     }
-    let Tally { decisions, sure } = total.get();
+    let Tally { decisions, sure, with_devices } = total.get();
     assert!(decisions >= 10_000, "only {decisions} decisions");
     assert!(sure * 4 >= decisions * 3, "the fast way knew only {sure} of {decisions} decisions");
+    assert!(with_devices >= 200, "only {with_devices} pods got devices the fast way");
 }

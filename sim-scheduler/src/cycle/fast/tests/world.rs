@@ -10,14 +10,17 @@ use sim_core::api::meta::{Key, Meta, Uid};
 use sim_core::api::object::{Body, Object};
 use sim_core::time::{Time, secs};
 
+use super::devices::{self, Claims, DeviceStep};
 use crate::cache::{Cache, Slot};
 use crate::cycle::{Nominator, Sampling};
 use crate::framework::Preemption;
 use crate::pod::{Classes, PodInfo};
 use crate::testing::{node, pod};
 
+/// Number of kinds of pods without claims.
+const CLAIMLESS: u8 = 20;
 /// Number of kinds of pods.
-const KINDS: u8 = 20;
+const KINDS: u8 = CLAIMLESS + devices::KINDS;
 
 /// One change of a random cluster.
 #[derive(Clone, Debug)]
@@ -51,6 +54,8 @@ pub(super) enum Step {
     },
     /// The oldest promise is taken back.
     TakeBack,
+    /// Devices or claims change.
+    Devices(DeviceStep),
     Place {
         kind: u8,
         priority: u8,
@@ -88,6 +93,7 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => any::<bool>().prop_map(Step::Service),
         1 => promise.prop_map(|(kind, priority, name)| Step::Promise { kind, priority, name }),
         2 => Just(Step::TakeBack),
+        7 => devices::steps().prop_map(Step::Devices),
         // Runs of one kind, as replicas come.
         14 => place,
     ];
@@ -102,6 +108,7 @@ pub(super) struct World {
     pub(super) nominator: Nominator,
     placed: Vec<Uid>,
     promises: VecDeque<Uid>,
+    pub(super) claims: Claims,
 }
 
 impl World {
@@ -144,8 +151,12 @@ impl World {
                     self.nominator.remove(uid);
                 }
             }
+            Step::Devices(step) => self.claims.step(step, self.cache.objects_mut()),
             Step::Place { kind, priority, sampled, promised } => {
                 let mut object = pod_of(*kind, *priority, &format!("p{number}"));
+                if let Some(kind) = kind.checked_sub(CLAIMLESS) {
+                    self.claims.equip(kind, &mut object, self.cache.objects_mut());
+                }
                 if let (Some(name), Body::Pod(body)) = (promised, &mut object.body) {
                     Arc::make_mut(&mut body.status).nominated_node_name = format!("n{name}").into();
                 }
@@ -249,6 +260,9 @@ fn pod_of(kind: u8, priority: u8, name: &str) -> Object {
     let app = |app: &str| ("app", app.to_owned());
     let constraints = |list: Value| ("topologySpreadConstraints", list);
     let affinity = |value: Value| ("affinity", value);
+    if let Some(kind) = kind.checked_sub(CLAIMLESS) {
+        return pod.cpu("100m").with("resourceClaims", devices::of_pod(kind)).build();
+    }
     let (label, (field, value)) = match kind {
         0 => return pod.build(),
         1 => return pod.cpu("500m").memory("512Mi").build(),
