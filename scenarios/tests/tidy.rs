@@ -18,7 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sim-dra", &["sim-cel", "sim-core", "sim-values"]),
     ("sim-scheduler", &["sim-core", "sim-dra"]),
     ("sim-kubelet", &["sim-core", "sim-dra"]),
-    ("sim-controllers", &["sim-core"]),
+    ("sim-controllers", &["sim-core", "sim-dra"]),
     ("sim-cluster", &["sim-core", "sim-dra", "sim-scheduler", "sim-kubelet", "sim-controllers"]),
     ("sim-edge", &["sim-core", "sim-scheduler"]),
     ("policies", &["sim-core", "sim-scheduler"]),

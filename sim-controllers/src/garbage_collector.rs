@@ -2,10 +2,8 @@
 //!
 //! Upstream keeps a graph of all objects beside its caches; here the caches are indexed by owner and serve as the graph.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
-use rustc_hash::FxHashSet;
 use smol_str::SmolStr;
 
 use sim_core::api::kind::{Kind, Kinds};
@@ -18,6 +16,7 @@ use sim_core::time::Time;
 use crate::machinery::cache::Caches;
 use crate::machinery::fx::{Answer, Effect, Fx, Outcome, Own, Stop, live_get};
 use crate::machinery::host::Controller;
+use crate::machinery::recent::RecentUids;
 use crate::machinery::refs::patch_of;
 use crate::manager::Timer;
 
@@ -26,15 +25,12 @@ pub const FOREGROUND_DELETION: &str = "foregroundDeletion";
 /// Finalizer of an object whose dependents stay.
 pub const ORPHAN: &str = "orphan";
 
-/// Owners that are remembered to be absent (`absentOwnerCache`).
-const ABSENT_OWNERS: usize = 500;
-
 /// State of the collector beside the caches.
 #[derive(Clone, Debug, Default)]
 pub struct GarbageCollector {
     kinds: Kinds,
-    absent: FxHashSet<Uid>,
-    absent_order: VecDeque<Uid>,
+    /// Owners that are remembered to be absent (`absentOwnerCache`).
+    absent: RecentUids,
 }
 
 /// What is known of an owner without asking.
@@ -96,7 +92,7 @@ impl GarbageCollector {
     fn deleted(&mut self, caches: &Caches, object: &Object, enqueue: &mut dyn FnMut(ObjectRef)) {
         let mut dependents = caches.dependents(object.meta.uid).peekable();
         if dependents.peek().is_some() {
-            self.remember_absent(object.meta.uid);
+            self.absent.insert(object.meta.uid);
         }
         for dependent in dependents {
             enqueue(reference(dependent));
@@ -107,17 +103,6 @@ impl GarbageCollector {
             {
                 enqueue(ObjectRef { kind, key, uid: owner.uid });
             }
-        }
-    }
-
-    fn remember_absent(&mut self, uid: Uid) {
-        if self.absent.insert(uid) {
-            self.absent_order.push_back(uid);
-        }
-        if self.absent_order.len() > ABSENT_OWNERS
-            && let Some(oldest) = self.absent_order.pop_front()
-        {
-            self.absent.remove(&oldest);
         }
     }
 
@@ -134,7 +119,7 @@ impl GarbageCollector {
 
     fn state(&self, caches: &Caches, object: &Object, owner: &OwnerReference) -> Owner {
         let Some((kind, key)) = self.place(object, owner) else { return Owner::NotFollowed };
-        if self.absent.contains(&owner.uid) {
+        if self.absent.contains(owner.uid) {
             return Owner::Absent;
         }
         if !caches.exists(owner.uid) {

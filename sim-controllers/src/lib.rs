@@ -17,12 +17,14 @@
 
 pub mod daemon_set;
 pub mod deployment;
+pub mod device_taint_eviction;
 pub mod garbage_collector;
 pub mod horizontal;
 pub mod job;
 pub mod machinery;
 mod manager;
 pub mod replica_set;
+pub mod resource_claim;
 #[cfg(test)]
 mod testing;
 

@@ -12,7 +12,7 @@ use crate::job::ttl::{self, TtlAfterFinished};
 use crate::machinery::cache::Caches;
 use crate::machinery::host::Host;
 use crate::machinery::lane::untag;
-use crate::{daemon_set, deployment, job, replica_set};
+use crate::{daemon_set, deployment, device_taint_eviction, job, replica_set, resource_claim};
 
 /// Whose queue a timer means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,6 +38,10 @@ pub enum Timer {
     Orphan(ObjectRef),
     /// Of the garbage collector.
     Collect(ObjectRef),
+    /// Of ResourceClaims and the pods that use them.
+    Claim(resource_claim::Work),
+    /// Of pods whose devices are tainted.
+    Evict(ObjectRef),
 }
 
 /// Settings of kube-controller-manager.
@@ -55,6 +59,10 @@ pub struct Config {
     pub concurrent_ttl_after_finished_syncs: usize,
     /// `--concurrent-gc-syncs`.
     pub concurrent_gc_syncs: usize,
+    /// Workers for ResourceClaims, which upstream has no flag for.
+    pub concurrent_resource_claim_syncs: usize,
+    /// Pods that are evicted from tainted devices at the same time. Upstream has no bound.
+    pub concurrent_device_taint_evictions: usize,
     /// Kinds beside the built-in ones that the garbage collector follows.
     pub custom_kinds: Vec<Kind>,
 }
@@ -69,6 +77,8 @@ impl Default for Config {
             concurrent_daemonset_syncs: 2,
             concurrent_ttl_after_finished_syncs: 5,
             concurrent_gc_syncs: 20,
+            concurrent_resource_claim_syncs: 50,
+            concurrent_device_taint_evictions: 100,
             custom_kinds: Vec::new(),
         }
     }
@@ -87,6 +97,8 @@ pub struct ControllerManager {
     daemon_sets: Host<daemon_set::Controller>,
     ttl: Host<TtlAfterFinished>,
     collector: Host<GarbageCollector>,
+    claims: Host<resource_claim::Controller>,
+    evictions: Host<device_taint_eviction::Controller>,
 }
 
 /// Kinds that are watched: those that controllers work on, and those that own or are owned.
@@ -107,6 +119,10 @@ const WATCHED: &[Kind] = &[
     Kind::SERVICE,
     Kind::ENDPOINT_SLICE,
     Kind::RESOURCE_CLAIM,
+    Kind::RESOURCE_CLAIM_TEMPLATE,
+    Kind::RESOURCE_SLICE,
+    Kind::DEVICE_CLASS,
+    Kind::DEVICE_TAINT_RULE,
     Kind::POD_DISRUPTION_BUDGET,
     Kind::CSI_NODE,
 ];
@@ -129,6 +145,16 @@ impl ControllerManager {
             daemon_sets: Host::new(5, daemon_set::Controller::default(), config.concurrent_daemonset_syncs),
             ttl: Host::new(6, TtlAfterFinished, config.concurrent_ttl_after_finished_syncs),
             collector: Host::new(7, GarbageCollector::default(), config.concurrent_gc_syncs),
+            claims: Host::new(
+                8,
+                resource_claim::Controller::default(),
+                config.concurrent_resource_claim_syncs,
+            ),
+            evictions: Host::new(
+                9,
+                device_taint_eviction::Controller::default(),
+                config.concurrent_device_taint_evictions,
+            ),
         }
     }
 
@@ -153,7 +179,9 @@ impl ControllerManager {
                 self.daemon_sets.notify(ctx, |c, add| c.pod_changed(caches, change, add));
                 self.job_orphans
                     .notify(ctx, |c, add| c.changed(caches, change, &mut |key| add(key, Span::ZERO)));
+                self.claims.notify(ctx, |c, add| c.pod_changed(caches, change, add));
             }
+            Kind::RESOURCE_CLAIM => self.claims.notify(ctx, |c, add| c.claim_changed(caches, change, add)),
             Kind::DAEMON_SET => {
                 self.daemon_sets.notify(ctx, |c, add| c.daemon_set_changed(change, add));
             }
@@ -167,6 +195,9 @@ impl ControllerManager {
             }
             _ => {}
         }
+        let now = ctx.now();
+        self.evictions.notify(ctx, |c, add| c.changed(caches, now, change, add));
+        self.evictions.controller.tell(ctx);
         self.collector.notify(ctx, |c, add| c.changed(caches, change, &mut |key| add(key, Span::ZERO)));
     }
 
@@ -180,6 +211,8 @@ impl ControllerManager {
             busy |= self.daemon_sets.pump(&self.caches, ctx);
             busy |= self.ttl.pump(&self.caches, ctx);
             busy |= self.collector.pump(&self.caches, ctx);
+            busy |= self.claims.pump(&self.caches, ctx);
+            busy |= self.evictions.pump(&self.caches, ctx);
             if !busy {
                 return;
             }
@@ -198,6 +231,11 @@ impl Component for ControllerManager {
         self.watched.iter().map(|kind| Watch::all(*kind)).collect()
     }
 
+    fn started(&mut self, ctx: &mut Ctx<'_, Timer>) {
+        self.claims.controller.features = ctx.features();
+        self.evictions.controller.start(ctx.features(), ctx.epoch());
+    }
+
     fn changed(&mut self, ctx: &mut Ctx<'_, Timer>, batch: &[Change]) {
         for change in batch {
             self.handle(ctx, change);
@@ -214,6 +252,8 @@ impl Component for ControllerManager {
             Timer::Work(LaneId::TtlAfterFinished, key) => self.ttl.lane.queue.due(key),
             Timer::Orphan(object) => self.job_orphans.lane.queue.due(object),
             Timer::Collect(object) => self.collector.lane.queue.due(object),
+            Timer::Claim(work) => self.claims.lane.queue.due(work),
+            Timer::Evict(object) => self.evictions.lane.queue.due(object),
         }
         self.pump(ctx);
     }
@@ -227,6 +267,8 @@ impl Component for ControllerManager {
             3 => self.job_orphans.replied(ctx, worker, slot, reply.result),
             5 => self.daemon_sets.replied(ctx, worker, slot, reply.result),
             6 => self.ttl.replied(ctx, worker, slot, reply.result),
+            8 => self.claims.replied(ctx, worker, slot, reply.result),
+            9 => self.evictions.replied(ctx, worker, slot, reply.result),
             _ => self.collector.replied(ctx, worker, slot, reply.result),
         }
         self.pump(ctx);

@@ -3,7 +3,7 @@
 //! Lists are ordered by namespace and name. Pods are not held by name but under their owner, because that is how every
 //! controller asks for them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -13,6 +13,7 @@ use sim_core::api::kind::Kind;
 use sim_core::api::meta::{Key, OwnerReference, Uid};
 use sim_core::api::object::Object;
 use sim_core::api::request::{Change, ChangeKind};
+use sim_dra::pod as claims;
 
 /// What the cache keeps under one owner: dependents by kind and key.
 pub type Dependents = BTreeMap<(Kind, Key), Arc<Object>>;
@@ -28,6 +29,10 @@ pub struct Caches {
     orphans: FxHashMap<SmolStr, Dependents>,
     /// Uids that exist, each with that of the first owner, or an unset one.
     uids: FxHashMap<Uid, Uid>,
+    /// Pods with ResourceClaims in their spec.
+    claimants: FxHashMap<Key, Arc<Object>>,
+    /// Those pods, by each claim whose name they know (`podResourceClaimIndex`).
+    claim_users: FxHashMap<Key, BTreeSet<Key>>,
 }
 
 impl Caches {
@@ -39,6 +44,29 @@ impl Caches {
         match change.kind {
             ChangeKind::Deleted => self.remove(&change.new),
             ChangeKind::Added | ChangeKind::Modified => self.insert(&change.new),
+        }
+        if !claims::claims_of(&change.new).is_empty() {
+            self.note_claims(change.kind, &change.new);
+        }
+    }
+
+    fn note_claims(&mut self, change: ChangeKind, pod: &Arc<Object>) {
+        let key = pod.key();
+        if let Some(old) = self.claimants.remove(key) {
+            for claim in used_claims(&old) {
+                if let Some(users) = self.claim_users.get_mut(&claim) {
+                    users.remove(key);
+                    if users.is_empty() {
+                        self.claim_users.remove(&claim);
+                    }
+                }
+            }
+        }
+        if change != ChangeKind::Deleted {
+            for claim in used_claims(pod) {
+                self.claim_users.entry(claim).or_default().insert(key.clone());
+            }
+            self.claimants.insert(key.clone(), pod.clone());
         }
     }
 
@@ -152,6 +180,16 @@ impl Caches {
         found
     }
 
+    /// A pod that has ResourceClaims in its spec.
+    pub fn claimant(&self, key: &Key) -> Option<&Arc<Object>> {
+        self.claimants.get(key)
+    }
+
+    /// The pods that are known to use a ResourceClaim, in order.
+    pub fn users_of(&self, claim: &Key) -> impl Iterator<Item = &Arc<Object>> {
+        self.claim_users.get(claim).into_iter().flatten().filter_map(|pod| self.claimants.get(pod))
+    }
+
     /// True if an object of this uid is in the cache.
     pub fn exists(&self, uid: Uid) -> bool {
         self.uids.contains_key(&uid)
@@ -174,4 +212,11 @@ impl Caches {
 /// Kinds that some controller adopts.
 fn adoptable(kind: Kind) -> bool {
     matches!(kind, Kind::POD | Kind::REPLICA_SET | Kind::CONTROLLER_REVISION)
+}
+
+/// The claims of a pod whose names are known.
+fn used_claims(pod: &Object) -> impl Iterator<Item = Key> {
+    let names =
+        claims::claims_of(pod).iter().filter_map(|claim| claims::claim_name(pod, claim).ok().flatten());
+    names.map(|(name, _)| Key::new(pod.meta.key.namespace.clone(), name))
 }

@@ -104,6 +104,12 @@ pub enum Own {
     JobBackoff(Record),
     /// Garbage collector: look at this object too.
     Collect(ObjectRef),
+    /// ResourceClaims: this claim was made; the watch may show it later.
+    ClaimMade(Arc<Object>),
+    /// Device taints: the pod's owners were told what happens to it.
+    EvictionTold,
+    /// Device taints: nothing is left to be done for the pod.
+    EvictionOver,
 }
 
 /// What a sync runs on.

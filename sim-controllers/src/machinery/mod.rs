@@ -8,6 +8,7 @@ pub mod lane;
 pub mod pod_control;
 pub mod queue;
 pub mod ranking;
+pub mod recent;
 pub mod refs;
 pub mod selectors;
 pub mod templates;
