@@ -4,6 +4,7 @@
 //! [`status`], [`termination`], [`backoff`], [`probes`], [`admission`]. The [`fleet`] runs them for every pod of every
 //! node; [`behavior`] says what the containers do, [`images`] how long they take to fetch, and [`devices`]
 //! which claims are ready.
+//! [`cgroup`] is what is written to the kernel for them, [`eviction`] who leaves when a node runs short.
 //!
 //! Invariants: a worker goes from syncing to terminating to finished and never back; a terminal phase is written once
 //! nothing runs any more and never left; restart counts never fall; a node never admits beyond its allocatable; a node
@@ -23,8 +24,10 @@ pub mod actions;
 pub mod admission;
 pub mod backoff;
 pub mod behavior;
+pub mod cgroup;
 pub mod conditions;
 pub mod devices;
+pub mod eviction;
 pub mod fleet;
 pub mod images;
 pub mod node;

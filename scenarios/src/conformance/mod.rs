@@ -12,14 +12,19 @@
 //! A group without an adapter in [`ADAPTERS`] counts as failed. JSON of any other form is left alone with a notice;
 //! a `.json` file that is not JSON at all is an error, because a broken vector must not look like a passed one.
 
+mod cgroup_names;
+mod cgroup_pod_config;
 mod controller_utils;
 mod controllers;
+mod cpu_conversions;
 mod defaulting;
 mod deployment_rolling;
 mod deployment_scale;
 mod deployment_util;
 mod dra;
 mod dra_cel;
+mod eviction;
+mod eviction_mgr;
 mod hpa_behavior;
 mod hpa_replica_calc;
 mod intstr;
@@ -27,6 +32,8 @@ mod job_backoff;
 mod job_indexed;
 mod job_success_policy;
 mod names;
+mod node_allocatable;
+mod oom_score_adj;
 mod patches;
 mod pod_actions;
 mod pod_conditions;
@@ -40,6 +47,7 @@ mod schedconfig;
 mod scheduler;
 mod scheduler_queue;
 mod selectors;
+mod swap_memqos;
 mod termination_derived;
 mod validation;
 mod walk;
@@ -60,9 +68,20 @@ type Check = fn(input: &Value, expected: &Value) -> Result<(), String>;
 type SchedulerCheck = fn(file: &Value, options: SchedulerOptions) -> Result<(), String>;
 
 /// Group of a vector file (its `"group"`) to adapter. One line each, sorted by group. `group/Test` is for the vectors of
-/// one upstream test (the part of a vector's name before its first `/`), where the fields alone do not say what is asked.
+/// one upstream test (the part of a vector's name before its first `/` or `#`), where the fields alone do not say what is asked.
 const ADAPTERS: &[(&str, Check)] = &[
+    ("cgroup_names", cgroup_names::check),
+    ("cgroup_names/TestCgroupNameToCgroupfs", cgroup_names::cgroupfs),
+    ("cgroup_names/TestCgroupNameToSystemdBasename", cgroup_names::systemd_basename),
+    ("cgroup_names/TestParseCgroupfsToCgroupName", cgroup_names::parse_cgroupfs),
+    ("cgroup_pod_config", cgroup_pod_config::check),
+    (
+        "cgroup_pod_config/TestResourceConfigForPodWithCustomCPUCFSQuotaPeriod",
+        cgroup_pod_config::custom_period,
+    ),
+    ("cgroup_pod_config/TestResourceConfigForPodWithEnforceMemoryQoS", cgroup_pod_config::memory_qos),
     ("controller_utils", controller_utils::check),
+    ("cpu_conversions", cpu_conversions::check),
     ("defaulting", defaulting::check),
     ("deployment_rolling", deployment_rolling::check),
     ("deployment_scale", deployment_scale::check),
@@ -72,6 +91,8 @@ const ADAPTERS: &[(&str, Check)] = &[
     ("dra", dra::check),
     ("dra_cel", dra_cel::check),
     ("event_mapping", scheduler_queue::event_mapping::check),
+    ("eviction", eviction::check),
+    ("eviction_mgr", eviction_mgr::check),
     ("hints", scheduler_queue::hints::check),
     ("hpa_behavior/TestConvertDesiredReplicasWithRules", hpa_behavior::plain_rules),
     ("hpa_behavior/TestNormalizeDesiredReplicas", hpa_behavior::stabilized),
@@ -84,6 +105,9 @@ const ADAPTERS: &[(&str, Check)] = &[
     ("job_indexed", job_indexed::check),
     ("job_success_policy", job_success_policy::check),
     ("names", names::check),
+    ("node_allocatable", node_allocatable::check),
+    ("node_allocatable/TestNodeAllocatableForEnforcement", node_allocatable::enforcement),
+    ("oom_score_adj", oom_score_adj::check),
     ("patches", patches::check),
     ("pod_actions", pod_actions::check),
     ("pod_conditions", pod_conditions::check),
@@ -97,6 +121,7 @@ const ADAPTERS: &[(&str, Check)] = &[
     ("schedconfig", schedconfig::check),
     ("selectors", selectors::check),
     ("sort", scheduler_queue::sort::check),
+    ("swap_memqos", swap_memqos::check),
     ("termination_derived", termination_derived::check),
     ("validation", validation::check),
 ];
@@ -289,7 +314,7 @@ fn units_of_file(file: &Value) -> Vec<Unit<'_>> {
     };
     let unit = |vector| {
         let name = text(vector, "name");
-        let test = name.split('/').next().unwrap_or_default();
+        let test = name.split(['/', '#']).next().unwrap_or_default();
         let check = adapter(&format!("{group}/{test}")).or_else(|| adapter(group));
         let run = Run::Group { check, input: part(vector, "input"), expected: part(vector, "expected") };
         Unit { row: group.to_owned(), name, run }
