@@ -1,4 +1,4 @@
-//! Devices that break, and drivers that fail, as it happens from outside.
+//! Devices that break, drivers that fail and kubelets that restart, as it happens from outside.
 
 use sim_core::engine::component::Ctx;
 use sim_kubelet::fleet::{Fault, Fleet, Timer, Trouble};
@@ -35,6 +35,14 @@ impl Cluster {
     /// There is no such node or device.
     pub fn repair_device(&mut self, node: &str, device: &str, replaced: bool) -> Result<(), SmolStr> {
         self.with_kubelets(|fleet, ctx| fleet.repair_device(ctx, node, device, replaced))
+    }
+
+    /// The kubelet of a node restarts now; what runs goes on running.
+    ///
+    /// # Errors
+    /// There is no such node.
+    pub fn restart_kubelet(&mut self, node: &str) -> Result<(), SmolStr> {
+        self.with_kubelets(|fleet, ctx| fleet.restart_kubelet(ctx, node))
     }
 
     /// From now on a driver on a node fails to prepare claims; `None` = not any more.

@@ -70,6 +70,8 @@ pub struct Step {
     pub join: Option<NodePool>,
     /// A node leaves: its Node object is deleted.
     pub leave: Option<String>,
+    /// The kubelet of a node restarts.
+    pub restart_kubelet: Option<String>,
     /// A device of a node breaks.
     pub fail_device: Option<FailDeviceStep>,
     /// A device of a node works again.
@@ -95,6 +97,8 @@ pub enum Action<'a> {
     Join(&'a NodePool),
     /// `leave`.
     Leave(&'a str),
+    /// `restartKubelet`.
+    RestartKubelet(&'a str),
     /// `failDevice`.
     FailDevice(&'a FailDeviceStep),
     /// `repairDevice`.
@@ -116,6 +120,7 @@ impl Step {
             uncordon: None,
             join: None,
             leave: None,
+            restart_kubelet: None,
             fail_device: None,
             repair_device: None,
             fail_prepare: None,
@@ -133,6 +138,7 @@ impl Step {
             self.uncordon.as_deref().map(|a| ("uncordon", Action::Cordon(a, false))),
             self.join.as_ref().map(|a| ("join", Action::Join(a))),
             self.leave.as_deref().map(|a| ("leave", Action::Leave(a))),
+            self.restart_kubelet.as_deref().map(|a| ("restartKubelet", Action::RestartKubelet(a))),
             self.fail_device.as_ref().map(|a| ("failDevice", Action::FailDevice(a))),
             self.repair_device.as_ref().map(|a| ("repairDevice", Action::RepairDevice(a))),
             self.fail_prepare.as_ref().map(|a| ("failPrepare", Action::FailPrepare(a))),
@@ -144,7 +150,7 @@ impl Step {
             [(_, action)] => Ok(*action),
             [] => {
                 Err("a step without an action: give one of apply, delete, scale, patch, cordon, uncordon, \
-                       join, leave, failDevice, repairDevice, failPrepare"
+                       join, leave, restartKubelet, failDevice, repairDevice, failPrepare"
                     .to_owned())
             }
             several => {

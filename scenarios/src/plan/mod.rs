@@ -94,6 +94,8 @@ pub enum Do {
     Cordon(String, bool),
     /// Delete a node.
     Leave(String),
+    /// A kubelet restarts.
+    RestartKubelet(String),
     /// A device breaks.
     FailDevice(FailDeviceStep),
     /// A device works again.

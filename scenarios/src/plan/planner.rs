@@ -354,6 +354,7 @@ impl<'a> Planner<'a> {
             Action::Patch(patch) => self.steps.push((time, Do::Patch(patch.clone()))),
             Action::Cordon(node, on) => self.steps.push((time, Do::Cordon(node.to_owned(), on))),
             Action::Leave(node) => self.steps.push((time, Do::Leave(node.to_owned()))),
+            Action::RestartKubelet(node) => self.steps.push((time, Do::RestartKubelet(node.to_owned()))),
             Action::FailDevice(step) => self.steps.push((time, Do::FailDevice(step.clone()))),
             Action::RepairDevice(step) => self.steps.push((time, Do::RepairDevice(step.clone()))),
             Action::FailPrepare(step) => self.steps.push((time, Do::FailPrepare(step.clone()))),

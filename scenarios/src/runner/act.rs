@@ -118,6 +118,9 @@ pub(super) fn act(cluster: &mut Cluster, plan: &Plan, action: &Do) -> (String, R
             let result = cluster.delete(Kind::NODE, &Key::cluster(node.as_str())).map(drop);
             (format!("leave node/{node}"), result)
         }
+        Do::RestartKubelet(node) => {
+            (format!("restart kubelet of node/{node}"), cluster.restart_kubelet(node).map_err(not_found))
+        }
         Do::FailDevice(step) => {
             (format!("fail device {} of node/{}", step.device, step.node), fail_device(cluster, step))
         }

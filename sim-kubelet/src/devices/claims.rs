@@ -210,6 +210,11 @@ impl Claims {
         self.0.entry(key).or_insert(info).pods.insert(pod);
     }
 
+    /// The kubelet has started again: the checkpoint does not say what is prepared.
+    pub fn restarted(&mut self) {
+        self.0.values_mut().for_each(|info| info.prepared = false);
+    }
+
     /// A pod's containers have ended: which drivers are to be asked to take back which claims, and all claims that end
     /// with this pod.
     pub fn end(&mut self, pod: Uid, names: &[Key]) -> (Vec<Batch>, Vec<Key>) {
@@ -231,6 +236,7 @@ impl Claims {
     }
 
     /// Claims have been taken back.
+    // As in v1.34.1: a pod that has taken up one of them meanwhile is forgotten with it (kubernetes#140527).
     pub fn forget(&mut self, keys: &[Key]) {
         for key in keys {
             self.0.remove(key);

@@ -2,6 +2,7 @@
 //! (`pkg/kubelet/cm/dra/manager.go`; kuberuntime_manager.go: SyncPod; kubelet.go: SyncTerminatingPod).
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use sim_core::api::error::ApiError;
 use sim_core::api::kind::Kind;
@@ -32,6 +33,14 @@ pub(super) struct LookUp {
     found: Vec<(Key, ClaimInfo)>,
     /// The pod ran already when this kubelet started.
     adopted: bool,
+}
+
+impl LookUp {
+    /// Whether this can be the answer that is waited for.
+    fn awaits(&self, result: &Result<Arc<Object>, ApiError>) -> bool {
+        let next = self.wanted.front();
+        result.as_ref().map_or(true, |claim| next.is_some_and(|next| next.name == claim.meta.name()))
+    }
 }
 
 /// Drivers that are being asked, one after the other.
@@ -96,14 +105,14 @@ impl PodWorker<'_, '_> {
     }
 
     /// A claim was read.
-    pub(super) fn claim_read(&mut self, result: &Result<std::sync::Arc<Object>, ApiError>) {
+    pub(super) fn claim_read(&mut self, result: &Result<Arc<Object>, ApiError>) {
         let adopting = self.pod.adopting.take().filter(|_| self.pod.stage == Stage::Syncing);
         let outcome = if let Some(look_up) = adopting {
             self.claim_found(*look_up, result)
         } else {
             match std::mem::take(&mut self.pod.busy) {
-                Busy::LookingUp(look_up) => self.claim_found(*look_up, result),
-                // The pod has come to its end meanwhile.
+                Busy::LookingUp(look_up) if look_up.awaits(result) => self.claim_found(*look_up, result),
+                // The pod has come to its end meanwhile, or its kubelet to a new beginning.
                 other => {
                     self.pod.busy = other;
                     return;
@@ -115,11 +124,7 @@ impl PodWorker<'_, '_> {
         }
     }
 
-    fn claim_found(
-        &mut self,
-        mut look_up: LookUp,
-        result: &Result<std::sync::Arc<Object>, ApiError>,
-    ) -> Outcome {
+    fn claim_found(&mut self, mut look_up: LookUp, result: &Result<Arc<Object>, ApiError>) -> Outcome {
         let Some(Wanted { name, own }) = look_up.wanted.pop_front() else { return Outcome::Done };
         let info = match result {
             Ok(claim) => ClaimInfo::of(&self.pod.object, claim, own).map(|info| (claim.key().clone(), info)),

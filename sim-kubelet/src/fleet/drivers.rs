@@ -76,6 +76,8 @@ struct Plugin {
     writes: VecDeque<Write>,
     /// The answer that is waited for; one write at a time.
     waiting: Option<u64>,
+    /// The kubelet has deleted the slices, and the driver has not noticed yet.
+    hidden: bool,
     /// What is wanted has changed while slices were being written.
     again: bool,
     /// Questions so far: each has draws of its own.
@@ -91,6 +93,7 @@ impl Plugin {
             published: Vec::new(),
             writes: VecDeque::new(),
             waiting: None,
+            hidden: false,
             again: false,
             questions: 0,
         }
@@ -98,6 +101,9 @@ impl Plugin {
 
     /// The driver's devices as they are now.
     fn pools(&self, node: &str) -> Vec<Pool> {
+        if self.hidden {
+            return Vec::new();
+        }
         let mut pools = self.driver.pools(node);
         if self.trouble.is_empty() {
             return pools;
@@ -231,8 +237,27 @@ impl Fleet {
         }
     }
 
+    /// The slices of a node's drivers are to go; says which drivers have some.
+    pub(super) fn hide_slices(&mut self, node: u32) -> Vec<usize> {
+        let devices = self.nodes[node as usize].devices.as_mut();
+        let drivers = devices.into_iter().flat_map(|d| &mut d.drivers).enumerate();
+        let hide = |(at, plugin): (usize, &mut Plugin)| {
+            plugin.hidden = true;
+            (!plugin.published.is_empty() || plugin.waiting.is_some()).then_some(at)
+        };
+        drivers.filter_map(hide).collect()
+    }
+
+    /// A driver has noticed that its slices are gone.
+    pub(super) fn show_slices(&mut self, ctx: &mut Ctx<'_, Timer>, node: u32, at: usize) {
+        if let Some(plugin) = self.plugin(node, at) {
+            plugin.hidden = false;
+            self.publish(ctx, node, at);
+        }
+    }
+
     /// Sends the next write that makes a driver's slices what it wants.
-    fn publish(&mut self, ctx: &mut Ctx<'_, Timer>, node: u32, at: usize) {
+    pub(super) fn publish(&mut self, ctx: &mut Ctx<'_, Timer>, node: u32, at: usize) {
         let state = &mut self.nodes[node as usize];
         let Some(object) = state.object.clone() else { return };
         let Some(plugin) = state.devices.as_mut().and_then(|d| d.drivers.get_mut(at)) else { return };

@@ -11,6 +11,7 @@ mod nodes;
 mod pod;
 mod probing;
 mod report;
+mod restart;
 mod start;
 #[cfg(test)]
 mod tests;
@@ -122,6 +123,13 @@ pub enum Timer {
         pod: PodRef,
         /// Its index in the plan.
         container: u16,
+    },
+    /// A driver looks after its slices.
+    Publish {
+        /// Number of its node.
+        node: u32,
+        /// Its number there.
+        driver: u32,
     },
 }
 
@@ -470,6 +478,7 @@ impl Component for Fleet {
             Timer::Probe { pod, container } => {
                 self.work_on(ctx, pod, |w| w.probe_changed(usize::from(container)));
             }
+            Timer::Publish { node, driver } => self.show_slices(ctx, node, driver as usize),
             Timer::Kill { pod, container } => {
                 self.work_on(ctx, pod, |w| w.kill_stage_over(usize::from(container)));
             }

@@ -1,6 +1,7 @@
 //! Stories of pods on a fleet with the real API server and queue, and nobody else. Traces are meant to be read.
 
 mod devices;
+mod devices_random;
 mod ends;
 mod golden;
 mod invariants;

@@ -44,8 +44,8 @@ impl Driver for Diary {
     }
 }
 
-struct Story {
-    world: World,
+pub(super) struct Story {
+    pub(super) world: World,
     diary: Arc<Mutex<Vec<String>>>,
 }
 
@@ -55,7 +55,7 @@ fn story() -> Story {
     story_of(service)
 }
 
-fn story_of(service: Service) -> Story {
+pub(super) fn story_of(service: Service) -> Story {
     let diary = Arc::new(Mutex::new(Vec::new()));
     let gpus = Gpus::new(vec![GpuGroup::whole(&H100_80GB, 4)], service);
     let driver: Box<dyn Driver> = Box::new(Diary(gpus, diary.clone()));
@@ -65,12 +65,12 @@ fn story_of(service: Service) -> Story {
 }
 
 impl Story {
-    fn asked(&self) -> Vec<String> {
+    pub(super) fn asked(&self) -> Vec<String> {
         self.diary.lock().map(|lines| lines.clone()).unwrap_or_default()
     }
 
     /// A claim that has got a device of a driver.
-    fn claim(&mut self, name: &str, driver: &str) {
+    pub(super) fn claim(&mut self, name: &str, driver: &str) {
         let results = json!([{"request": "r", "driver": driver, "pool": "n1", "device": "gpu-0"}]);
         let body = json!({"spec": {}, "status": {"allocation": {"devices": {"results": results}}}});
         let claim = Object::json(Kind::RESOURCE_CLAIM, Meta::named(Key::new("default", name)), body.clone());
@@ -93,7 +93,7 @@ impl Story {
     }
 
     /// A pod that uses claims, which are reserved for it before its node hears of it.
-    fn pod(&mut self, name: &str, claims: &[&str]) -> Uid {
+    pub(super) fn pod(&mut self, name: &str, claims: &[&str]) -> Uid {
         let made = self.unreserved(name, claims);
         for claim in claims {
             let before = self.users(claim);
@@ -127,7 +127,7 @@ impl Story {
         self.world.lines(|record| match record {
             Record::Container { container, name, step, value, .. } => {
                 let of = if container.is_empty() { name } else { container };
-                (!["pulling", "sandbox"].contains(&step)).then(|| format!("{of} {step} {value}"))
+                (!["pulling", "sandbox"].contains(step)).then(|| format!("{of} {step} {value}"))
             }
             Record::Event { reason: "FailedPrepareDynamicResources", message, .. } => {
                 Some(message.to_string())
@@ -276,6 +276,35 @@ fn a_container_does_not_start_without_the_claim_that_was_forgotten() {
     story.world.run(secs(10));
     assert_eq!(story.world.says("b"), "Pending NotReady main=CreateContainerConfigError");
     assert_eq!(story.asked(), ["prepare shared"]);
+}
+
+#[test]
+fn a_kubelet_that_restarts_knows_who_uses_claims_but_not_that_they_are_ready() {
+    let mut story = story();
+    story.claim("gpu", "gpu.nvidia.com");
+    story.pod("a", &["gpu"]);
+    story.world.run(secs(10));
+    // In the middle of preparing for another pod.
+    story.claim("late", "gpu.nvidia.com");
+    story.pod("b", &["late"]);
+    story.world.run(secs(1));
+    story.world.with_fleet(|fleet, ctx| fleet.restart_kubelet(ctx, "n1").unwrap());
+    story.world.run(secs(1));
+    assert_eq!(story.slices().len(), 0, "drivers have to register again");
+    assert_eq!(story.world.says("a"), "Running Ready main=running+");
+    story.pod("c", &["gpu"]);
+    story.world.run(secs(40));
+    assert_eq!(story.slices().len(), 1);
+    assert_eq!(story.world.says("b"), "Running Ready main=running+");
+    assert_eq!(story.world.says("c"), "Running Ready main=running+");
+    for pod in ["a", "b", "c"] {
+        story.world.delete(pod, None);
+    }
+    story.world.run(secs(10));
+    assert_eq!(
+        story.asked(),
+        ["prepare gpu", "prepare late", "prepare late", "prepare gpu", "unprepare late", "unprepare gpu"]
+    );
 }
 
 #[test]
