@@ -90,28 +90,7 @@ impl Mask {
     /// The positions that are in, in order.
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        self.range(0, self.len)
-    }
-
-    /// The positions that are in, from `start` to the end and then from the beginning.
-    #[inline]
-    pub fn iter_from(&self, start: usize) -> impl Iterator<Item = usize> + '_ {
-        self.range(start, self.len).chain(self.range(0, start))
-    }
-
-    #[inline]
-    fn range(&self, from: usize, to: usize) -> impl Iterator<Item = usize> + '_ {
-        let (first, end) = (from / 64, to.div_ceil(64).min(self.blocks.len()));
-        let blocks = self.blocks.get(first..end).unwrap_or(&[]);
-        blocks.iter().enumerate().flat_map(move |(i, block)| {
-            let base = (first + i) * 64;
-            let mut rest = *block;
-            if base < from {
-                rest &= u64::MAX << (from - base);
-            }
-            if base + 64 > to {
-                rest &= u64::MAX >> (base + 64 - to);
-            }
+        self.blocks_in(0, self.len).flat_map(|(base, mut rest)| {
             std::iter::from_fn(move || {
                 (rest != 0).then(|| {
                     let bit = rest.trailing_zeros() as usize;
@@ -121,6 +100,45 @@ impl Mask {
             })
         })
     }
+
+    /// Appends the positions that are in, from `start` to the end and then from the beginning, until the list is of
+    /// length `enough`. Gives back the next one that is in, if there is one.
+    pub fn list_from(&self, start: usize, enough: usize, list: &mut Vec<u32>) -> Option<usize> {
+        for (base, block) in self.blocks_in(start, self.len).chain(self.blocks_in(0, start)) {
+            if block == u64::MAX && list.len() + 64 <= enough {
+                list.extend(base as u32..base as u32 + 64);
+                continue;
+            }
+            let mut rest = block;
+            while rest != 0 {
+                let at = base + rest.trailing_zeros() as usize;
+                if list.len() >= enough {
+                    return Some(at);
+                }
+                list.push(at as u32);
+                rest &= rest - 1;
+            }
+        }
+        None
+    }
+
+    /// First positions of the blocks of a range, with those of the range that are in.
+    #[inline]
+    fn blocks_in(&self, from: usize, to: usize) -> impl Iterator<Item = (usize, u64)> + '_ {
+        let (first, end) = (from / 64, to.div_ceil(64).min(self.blocks.len()));
+        let blocks = self.blocks.get(first..end).unwrap_or(&[]);
+        blocks.iter().enumerate().map(move |(i, block)| {
+            let base = (first + i) * 64;
+            let mut rest = *block;
+            if base < from {
+                rest &= u64::MAX << (from - base);
+            }
+            if base + 64 > to {
+                rest &= u64::MAX >> (base + 64 - to);
+            }
+            (base, rest)
+        })
+    }
 }
 
 #[cfg(test)]
@@ -128,10 +146,16 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Any, and such that whole blocks are in.
+    fn bools() -> impl Strategy<Value = Vec<bool>> {
+        let mostly = |weight| proptest::collection::vec(proptest::bool::weighted(weight), 0..200);
+        prop_oneof![mostly(0.5), mostly(0.99)]
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn is_a_vector_of_bools(bools in proptest::collection::vec(any::<bool>(), 0..200), start in 0_usize..200) {
+        fn is_a_vector_of_bools(bools in bools(), start in 0_usize..200) {
             let mut mask = Mask::full(bools.len());
             prop_assert_eq!(mask.count(), bools.len());
             for (at, is_in) in bools.iter().enumerate() {
@@ -142,7 +166,13 @@ mod tests {
             prop_assert_eq!(mask.count(), want.len());
             let start = start.min(bools.len());
             let (before, after): (Vec<usize>, Vec<usize>) = want.iter().partition(|at| **at < start);
-            prop_assert_eq!(mask.iter_from(start).collect::<Vec<_>>(), [after, before].concat());
+            let turned: Vec<u32> = [after, before].concat().iter().map(|at| *at as u32).collect();
+            for enough in [0, 1, 70, 200] {
+                let mut list = Vec::new();
+                let next = mask.list_from(start, enough, &mut list);
+                let (listed, rest) = turned.split_at(enough.min(turned.len()));
+                prop_assert_eq!((&list[..], next), (listed, rest.first().map(|at| *at as usize)));
+            }
             let mut other = mask.clone();
             other.retain_all(|at| at % 3 == 0);
             mask.retain(|at| at % 3 == 0);

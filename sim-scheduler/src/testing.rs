@@ -40,6 +40,12 @@ impl NodeBuilder {
         self
     }
 
+    /// A label with an empty value.
+    pub(crate) fn blank_label(mut self, key: &str) -> Self {
+        self.labels.insert(key.to_owned(), String::new());
+        self
+    }
+
     pub(crate) fn allocatable(mut self, resource: &str, amount: &str) -> Self {
         self.status["allocatable"][resource] = json!(amount);
         self

@@ -56,6 +56,11 @@ impl Topology {
         self.by_value.get(value).copied()
     }
 
+    /// True if just one node is in a domain.
+    pub fn is_single(&self, domain: Domain) -> bool {
+        self.values.get(domain as usize).is_some_and(|(_, nodes)| *nodes == 1)
+    }
+
     /// The domain of the node in a slot; `None` if it does not have the label.
     #[inline]
     pub fn at(&self, slot: Slot) -> Option<Domain> {

@@ -147,9 +147,27 @@ impl std::fmt::Debug for CycleState {
 impl TieBreak {
     /// One of several slots, given in the order of the cache.
     pub(crate) fn choose(&mut self, cluster: &Cache, best: &[Slot]) -> Option<Slot> {
+        self.choose_among(cluster, best.len(), best.iter().copied())
+    }
+
+    /// One of so many slots, given in the order of the cache.
+    fn choose_among(
+        &mut self,
+        cluster: &Cache,
+        count: usize,
+        mut best: impl Iterator<Item = Slot>,
+    ) -> Option<Slot> {
         match self {
-            TieBreak::Random(stream) => best.get(stream.below(best.len())).copied(),
-            TieBreak::LowestName => best.iter().copied().min_by(|a, b| {
+            TieBreak::Random(stream) => {
+                let mut before = stream.below(count);
+                // Not by `nth`, which steps through chains and filters at half the speed.
+                best.find(|_| {
+                    let is_it = before == 0;
+                    before = before.wrapping_sub(1);
+                    is_it
+                })
+            }
+            TieBreak::LowestName => best.min_by(|a, b| {
                 let name = |slot: &Slot| &cluster.node(*slot).name;
                 name(a).cmp(name(b))
             }),

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use crate::cache::Domain;
@@ -147,6 +148,82 @@ impl SkewCounts {
     }
 }
 
+/// Nodes that are alike to a plugin, by position: what is found out once per kind is found out for all nodes of it.
+#[derive(Debug, Default)]
+pub(super) struct Alike {
+    of: Vec<u32>,
+    kinds: Vec<Kind>,
+    ids: FxHashMap<Kind, u32>,
+}
+
+/// What nodes of a kind have in common.
+pub(super) type Kind = SmallVec<[i64; 4]>;
+
+impl Alike {
+    /// Nodes of these kinds, in the order of their positions.
+    pub(super) fn new(kinds: impl Iterator<Item = Kind>) -> Alike {
+        let mut alike = Alike::default();
+        for kind in kinds {
+            let id = alike.id(kind);
+            alike.of.push(id);
+        }
+        alike
+    }
+
+    fn id(&mut self, kind: Kind) -> u32 {
+        if let Some(id) = self.ids.get(&kind) {
+            return *id;
+        }
+        let id = self.kinds.len() as u32;
+        self.kinds.push(kind.clone());
+        self.ids.insert(kind, id);
+        id
+    }
+
+    /// The kind of the node at a position.
+    pub(super) fn kind(&self, at: usize) -> &Kind {
+        &self.kinds[self.of[at] as usize]
+    }
+
+    /// The node at a position is of this kind now.
+    pub(super) fn set(&mut self, at: usize, kind: Kind) {
+        if at >= self.of.len() {
+            return;
+        }
+        self.of[at] = self.id(kind);
+        // Kinds that no node is of any more are dropped once they are many.
+        if self.kinds.len() > 2 * self.of.len() + 64 {
+            *self = Alike::new(self.of.iter().map(|id| self.kinds[*id as usize].clone()));
+        }
+    }
+
+    /// Kinds by number, some of no node.
+    pub(super) fn kinds(&self) -> &[Kind] {
+        &self.kinds
+    }
+
+    /// Says of each kind whether a node at one of these positions is of it.
+    pub(super) fn see(&self, positions: &[u32], seen: &mut Vec<bool>) {
+        seen.clear();
+        seen.resize(self.kinds.len(), false);
+        for at in positions {
+            seen[self.of[*at as usize] as usize] = true;
+        }
+    }
+
+    /// Those kinds, with their numbers.
+    pub(super) fn kinds_in(&self, seen: &[bool]) -> impl Iterator<Item = (usize, &Kind)> {
+        self.kinds.iter().enumerate().zip(seen).filter(|(_, seen)| **seen).map(|(kind, _)| kind)
+    }
+
+    /// Adds to the totals of the nodes at these positions what goes with their kinds.
+    pub(super) fn add_to(&self, totals: &mut [i64], positions: &[u32], by_kind: &[i64]) {
+        for (total, at) in totals.iter_mut().zip(positions) {
+            *total += by_kind[self.of[*at as usize] as usize];
+        }
+    }
+}
+
 /// A function of few different numbers, looked up where that is cheaper than computing it.
 #[derive(Debug, Default)]
 pub(super) struct Tabled {
@@ -154,10 +231,10 @@ pub(super) struct Tabled {
 }
 
 impl Tabled {
-    /// Adds the function of each number to each total. A division per node is what costs here otherwise.
-    pub(super) fn add_to(&mut self, totals: &mut [i64], numbers: &[i64], function: impl Fn(i64) -> i64) {
+    /// Replaces numbers by the function of each. A division for each is what costs here otherwise.
+    pub(super) fn apply(&mut self, numbers: &mut [i64], function: impl Fn(i64) -> i64) {
         let (mut lowest, mut highest) = (i64::MAX, i64::MIN);
-        for number in numbers {
+        for number in numbers.iter() {
             lowest = lowest.min(*number);
             highest = highest.max(*number);
         }
@@ -165,8 +242,8 @@ impl Tabled {
         if highest.checked_sub(lowest).is_some_and(|range| range < numbers.len() as i64) {
             self.table.extend((lowest..=highest).map(&function));
         }
-        for (total, number) in totals.iter_mut().zip(numbers) {
-            *total += match self.table.get(number.wrapping_sub(lowest) as usize) {
+        for number in numbers {
+            *number = match self.table.get(number.wrapping_sub(lowest) as usize) {
                 Some(known) => *known,
                 None => function(*number),
             };
@@ -191,6 +268,24 @@ mod tests {
         assert_eq!(overlay.nonzero(&counts), 0);
         overlay.add(6, 1);
         assert_eq!((overlay.nonzero(&counts), overlay.get(5), overlay.get(7)), (1, -1, 0));
+    }
+
+    #[test]
+    fn kinds_come_and_go() {
+        let kind = |n: i64| Kind::from_slice(&[n]);
+        let mut alike = Alike::new([7, 8, 7].into_iter().map(kind));
+        let mut totals = [0, 0];
+        alike.add_to(&mut totals, &[1, 2], &[5, 6]);
+        assert_eq!((alike.kinds().len(), totals), (2, [6, 5]));
+        for n in 0..100 {
+            alike.set(1, kind(n));
+            assert_eq!((alike.kind(0), alike.kind(1)), (&kind(7), &kind(n)));
+        }
+        assert!(alike.kinds().len() < 75);
+        let mut seen = Vec::new();
+        alike.see(&[1], &mut seen);
+        let seen: Vec<&Kind> = alike.kinds_in(&seen).map(|(_, kind)| kind).collect();
+        assert_eq!(seen, [&kind(99)]);
     }
 
     #[test]

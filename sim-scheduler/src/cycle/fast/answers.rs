@@ -17,6 +17,8 @@ pub(super) struct Relative {
     pub(super) plugin: usize,
     pub(super) reverse: bool,
     pub(super) raw: Vec<i64>,
+    /// How many nodes, feasible or not, have another raw score than 0.
+    pub(super) nonzero: usize,
     /// How many feasible nodes have which raw score.
     counts: BTreeMap<i64, u32>,
     max: i64,
@@ -282,6 +284,7 @@ impl ClassAnswers {
             plugin,
             reverse: normalization == Normalize::ToMaxReversed,
             raw: raw.to_vec(),
+            nonzero: raw.iter().filter(|score| **score != 0).count(),
             counts: BTreeMap::new(),
             max: 0,
         });
@@ -355,7 +358,8 @@ impl ClassAnswers {
                 let relative = &mut self.relative[next];
                 next += 1;
                 invalid |= raw[0] < 0;
-                relative.raw[at] = raw[0];
+                let old = std::mem::replace(&mut relative.raw[at], raw[0]);
+                relative.nonzero = relative.nonzero + usize::from(raw[0] != 0) - usize::from(old != 0);
                 if self.ranked {
                     *relative.counts.entry(raw[0]).or_default() += 1;
                 }

@@ -2,7 +2,6 @@
 
 use super::FastOutcome;
 use super::answers::{ClassAnswers, Relative};
-use crate::cache::Slot;
 use crate::cycle::TieBreak;
 use crate::cycle::plain::{Search, filters_with_nominated_pods, normalized, run_filters};
 use crate::framework::{Code, Point, Status};
@@ -14,7 +13,6 @@ pub(super) struct Scratch {
     mask: Mask,
     window: Vec<u32>,
     totals: Vec<i64>,
-    tied: Vec<Slot>,
     table: Vec<i64>,
 }
 
@@ -148,39 +146,29 @@ impl<'a> Choice<'a> {
     fn best_of_window(mut self, enough: usize, ties: &mut TieBreak) -> FastOutcome {
         let count = self.answers.fits.len();
         let start = self.search.start % count.max(1);
-        self.scratch.window.clear();
-        let mut evaluated = count;
-        for at in self.scratch.mask.iter_from(start) {
-            if self.scratch.window.len() >= enough {
-                evaluated = (at + count - start) % count;
-                break;
-            }
-            self.scratch.window.push(at as u32);
-        }
+        let Scratch { mask, window, .. } = &mut *self.scratch;
+        window.clear();
+        let next = mask.list_from(start, enough, window);
+        let mut evaluated = next.map_or(count, |at| (at + count - start) % count);
         // A refused nominated node beyond the window was looked at, too.
         evaluated += usize::from(self.again.is_some_and(|at| (at + count - start) % count >= evaluated));
         let feasible = self.scratch.window.len();
         if feasible > 1 && !self.add_up() {
             return FastOutcome::Unsure;
         }
-        let Scratch { window, totals, tied, .. } = self.scratch;
+        let Scratch { window, totals, .. } = self.scratch;
+        if feasible <= 1 {
+            totals.clear();
+            totals.resize(feasible, 0);
+        }
+        let best = totals.iter().copied().max().unwrap_or(0);
+        let count_of_best = totals.iter().filter(|total| **total == best).count();
+        // In the order of the cache: the window may begin in its middle.
+        let turn = window.partition_point(|at| *at as usize >= start);
+        let places = (turn..feasible).chain(0..turn).filter(|i| totals[*i] == best);
         let cluster = self.search.attempt.cluster;
-        let order = cluster.order();
-        tied.clear();
-        let mut best = 0;
-        if feasible > 1 {
-            best = totals.iter().copied().max().unwrap_or(0);
-            let positions = window.iter().zip(&*totals).filter(|(_, total)| **total == best);
-            tied.extend(positions.map(|(at, _)| *at));
-            // In the order of the cache: the window may begin in its middle.
-            tied.sort_unstable();
-        } else {
-            tied.extend_from_slice(window);
-        }
-        for at in tied.iter_mut() {
-            *at = order[*at as usize];
-        }
-        match ties.choose(cluster, tied) {
+        let tied = places.map(|i| cluster.order()[window[i] as usize]);
+        match ties.choose_among(cluster, count_of_best, tied) {
             Some(slot) => FastOutcome::Chosen {
                 slot,
                 score: best,
@@ -201,12 +189,16 @@ impl<'a> Choice<'a> {
         {
             return false;
         }
-        totals.clear();
-        totals.extend(window.iter().map(|at| answers.absolute[*at as usize]));
-        for relative in &answers.relative {
-            relative.add_to(totals, window, self.search.profile.weight(relative.plugin), table);
-        }
         let profile = self.search.profile;
+        // Where all nodes say 0, all get the same.
+        let same = answers.relative.iter().filter(|relative| relative.nonzero == 0);
+        let same: i64 =
+            same.map(|relative| normalized(0, 0, relative.reverse) * profile.weight(relative.plugin)).sum();
+        totals.clear();
+        totals.extend(window.iter().map(|at| answers.absolute[*at as usize] + same));
+        for relative in answers.relative.iter().filter(|relative| relative.nonzero > 0) {
+            relative.add_to(totals, window, profile.weight(relative.plugin), table);
+        }
         for column in answers.columns.iter_mut().filter(|column| column.scores) {
             if let Some(plugin) = profile.plugin(column.plugin).columns() {
                 let weight = profile.weight(column.plugin);

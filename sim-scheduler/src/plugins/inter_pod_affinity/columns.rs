@@ -10,19 +10,22 @@ use crate::cache::{Cache, Domain, PodMove, Slot};
 use crate::float::percent_between;
 use crate::framework::{Attempt, Columns, Plugin, Status};
 use crate::mask::Mask;
-use crate::plugins::topology_counts::Tabled;
+use crate::plugins::topology_counts::{self, Alike, Tabled};
 
 /// What is kept for one class.
 #[derive(Debug)]
 pub struct AffinityColumns {
     hard: Hard,
     soft: Option<AffinityCounts>,
-    /// Domains by position of the tables of each.
-    hard_domains: Vec<Vec<Domain>>,
-    soft_domains: Vec<Vec<Domain>>,
+    /// Domains of the tables for the filter, by position.
+    domains: Vec<Vec<Domain>>,
+    /// What nodes have in common for the score, and by how many tables.
+    alike: Alike,
+    tables: usize,
     /// Of the namespaces that were looked at.
     generation: u64,
     /// Room for scores.
+    seen: Vec<bool>,
     sums: Vec<i64>,
     normalized: Tabled,
 }
@@ -30,21 +33,40 @@ pub struct AffinityColumns {
 /// No label.
 const NONE: Domain = Domain::MAX;
 
-/// Makes sure that all tables have their domains by position.
-fn complete(domains: &mut Vec<Vec<Domain>>, tables: &[Table], cluster: &Cache) {
-    for table in tables.iter().skip(domains.len()) {
-        let of = |slot: &Slot| table.topology.at(*slot).unwrap_or(NONE);
-        domains.push(cluster.order().iter().map(of).collect());
+impl AffinityColumns {
+    /// Makes sure that all tables are known by position.
+    fn complete(&mut self, cluster: &Cache) {
+        let order = cluster.order();
+        for table in self.hard.counts.tables().iter().skip(self.domains.len()) {
+            self.domains.push(order.iter().map(|slot| table.topology.at(*slot).unwrap_or(NONE)).collect());
+        }
+        let Some(soft) = &self.soft else { return };
+        if self.tables != soft.tables().len() {
+            self.tables = soft.tables().len();
+            self.alike = Alike::new(order.iter().map(|slot| kind_of(soft.tables(), *slot)));
+        }
     }
 }
 
-impl AffinityColumns {
-    fn complete(&mut self, cluster: &Cache) {
-        complete(&mut self.hard_domains, self.hard.counts.tables(), cluster);
-        if let Some(soft) = &self.soft {
-            complete(&mut self.soft_domains, soft.tables(), cluster);
+/// The kind of a node: the sum over its domains that it has for itself, and by table the others. So there are few kinds
+/// where every node is a domain, too.
+fn kind_of(tables: &[Table], slot: Slot) -> topology_counts::Kind {
+    let mut kind = topology_counts::Kind::from_elem(0, 1);
+    for Table { topology, counts, .. } in tables {
+        let domain = topology.at(slot).unwrap_or(NONE);
+        let is_single = topology.is_single(domain);
+        if is_single {
+            kind[0] += counts.get(domain);
         }
+        kind.push(i64::from(if is_single { NONE } else { domain }));
     }
+    kind
+}
+
+/// The sum of the weights for and against nodes of a kind.
+fn sum_of(tables: &[Table], kind: &topology_counts::Kind) -> i64 {
+    let shared = tables.iter().zip(&kind[1..]);
+    kind[0] + shared.map(|(table, domain)| table.counts.get(*domain as Domain)).sum::<i64>()
 }
 
 impl Columns for InterPodAffinity {
@@ -59,9 +81,11 @@ impl Columns for InterPodAffinity {
         let mut kept = AffinityColumns {
             hard: Hard::of(attempt),
             soft: self.scores(pod).then(|| AffinityCounts::of(cluster, pod, purpose)),
-            hard_domains: Vec::new(),
-            soft_domains: Vec::new(),
+            domains: Vec::new(),
+            alike: Alike::default(),
+            tables: 0,
             generation: cluster.objects().generation(Kind::NAMESPACE),
+            seen: Vec::new(),
             sums: Vec::new(),
             normalized: Tabled::default(),
         };
@@ -86,6 +110,11 @@ impl Columns for InterPodAffinity {
         Arc::make_mut(&mut kept.hard.counts).follow(attempt.cluster, moves);
         if let Some(soft) = &mut kept.soft {
             soft.follow(attempt.cluster, moves);
+            for moved in moves {
+                if let Some(at) = attempt.cluster.position(moved.slot) {
+                    kept.alike.set(at, kind_of(soft.tables(), moved.slot));
+                }
+            }
         }
         kept.complete(attempt.cluster);
     }
@@ -96,7 +125,7 @@ impl Columns for InterPodAffinity {
             return false;
         }
         let is_first = hard.is_first();
-        for (Table { family, counts, .. }, domains) in hard.counts.tables().iter().zip(&kept.hard_domains) {
+        for (Table { family, counts, .. }, domains) in hard.counts.tables().iter().zip(&kept.domains) {
             match family {
                 Family::Affinity => {
                     mask.retain(|at| domains[at] != NONE && (is_first || counts.get(domains[at]) > 0));
@@ -122,23 +151,19 @@ impl Columns for InterPodAffinity {
         weight: i64,
         totals: &mut [i64],
     ) -> bool {
-        let AffinityColumns { soft: Some(soft), soft_domains, sums, normalized, .. } = kept else {
+        let AffinityColumns { soft: Some(soft), alike, seen, sums, normalized, .. } = kept else {
             return false;
         };
         if !soft.is_anything_said() {
             return false;
         }
+        alike.see(feasible, seen);
         sums.clear();
-        sums.resize(feasible.len(), 0);
-        let tables = soft.tables().iter().zip(soft_domains);
-        for (Table { counts, .. }, domains) in tables.filter(|(table, _)| table.counts.nonzero() > 0) {
-            for (sum, at) in sums.iter_mut().zip(feasible) {
-                *sum += counts.get(domains[*at as usize]);
-            }
-        }
-        let lowest = sums.iter().copied().min().unwrap_or(0);
-        let highest = sums.iter().copied().max().unwrap_or(0);
-        normalized.add_to(totals, sums, |sum| percent_between(lowest, highest, sum) * weight);
+        sums.extend(alike.kinds().iter().map(|kind| sum_of(soft.tables(), kind)));
+        let there = || sums.iter().zip(&*seen).filter(|(_, seen)| **seen).map(|(sum, _)| *sum);
+        let (lowest, highest) = (there().min().unwrap_or(0), there().max().unwrap_or(0));
+        normalized.apply(sums, |sum| percent_between(lowest, highest, sum) * weight);
+        alike.add_to(totals, feasible, sums);
         true
     }
 }

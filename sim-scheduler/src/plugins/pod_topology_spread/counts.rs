@@ -196,10 +196,11 @@ impl SoftSpread {
         self.shares.get(at).map_or(0, |share| share.pods)
     }
 
-    /// Where a node counts for the number of domains: below the bound of the topology, or there without the label.
-    pub(super) fn place(&self, constraint: usize, slot: Slot) -> usize {
-        let bound = self.topologies[constraint].bound();
-        self.domain_or_empty(constraint, slot).map_or(bound, |domain| domain as usize)
+    /// Where a node in a domain counts for the number of domains: below the bound of the topology, or there without the
+    /// label.
+    pub(super) fn place(&self, constraint: usize, domain: Option<Domain>) -> usize {
+        let topology = &self.topologies[constraint];
+        domain.or_else(|| topology.domain("")).map_or(topology.bound(), |domain| domain as usize)
     }
 
     /// What matching pods weigh when these nodes are feasible, by constraint: by the number of domains that the rated
@@ -208,7 +209,9 @@ impl SoftSpread {
         let rated = || feasible.iter().copied().filter(|slot| self.rates(*slot));
         let size = |i: usize| match self.is_per_node(i) {
             true => rated().count(),
-            false => rated().map(|slot| self.place(i, slot)).collect::<BTreeSet<_>>().len(),
+            false => {
+                rated().map(|slot| self.place(i, self.topologies[i].at(slot))).collect::<BTreeSet<_>>().len()
+            }
         };
         (0..self.constraints.len()).map(|i| DomainWeight::among(size(i))).collect()
     }

@@ -1,180 +1,125 @@
-//! Scores of many nodes at once, by position: the same numbers in the same order of operations as node by node, each
-//! looked up in a table of what is different between nodes at all.
+//! Scores of many nodes at once, by position: the same numbers in the same order of operations as node by node, once
+//! for all nodes that are alike.
 
 use smallvec::SmallVec;
 
+use super::Range;
 use super::counts::SoftSpread;
-use super::{NOT_RATED, Range};
-use crate::cache::{Cache, PodMove};
+use crate::cache::{Cache, Domain, PodMove, Slot};
 use crate::float::{DomainWeight, SpreadScore};
-use crate::plugins::topology_counts::Tabled;
+use crate::plugins::topology_counts::{Alike, Kind};
 
 /// No label.
-const NONE: u32 = u32::MAX;
+const NONE: i64 = -1;
 
 /// The constraints that nodes are rated by.
 #[derive(Debug)]
 pub(super) struct Rating {
     spread: SoftSpread,
-    by_constraint: Vec<Positions>,
-    /// By position; empty if all nodes are rated.
-    unrated: Vec<bool>,
+    alike: Alike,
     /// Room for one round of scores.
-    sums: Vec<SpreadScore>,
-    parts: Vec<SpreadScore>,
-    raw: Vec<i64>,
     seen: Vec<bool>,
-    normalized: Tabled,
-}
-
-/// Nodes under one constraint, by position.
-#[derive(Debug)]
-struct Positions {
-    /// The domain, or the node's own matching pods where domains are single nodes; [`NONE`] without the label.
-    index: Vec<u32>,
-    /// Where it counts for the number of domains; empty where domains are single nodes.
-    places: Vec<u32>,
-    /// Places of all rated nodes.
-    different: usize,
+    seen_places: Vec<bool>,
+    by_kind: Vec<i64>,
 }
 
 impl Rating {
     pub(super) fn of(cluster: &Cache, spread: SoftSpread) -> Rating {
-        let order = cluster.order();
-        let mut unrated: Vec<bool> = order.iter().map(|slot| !spread.rates(*slot)).collect();
-        let constraints = 0..spread.constraints().len();
-        let by_constraint = constraints.map(|i| Positions::of(cluster, &spread, i, &unrated)).collect();
-        if !unrated.contains(&true) {
-            unrated.clear();
-        }
         Rating {
+            alike: Alike::new(cluster.order().iter().map(|slot| kind_of(&spread, *slot))),
             spread,
-            by_constraint,
-            unrated,
-            sums: Vec::new(),
-            parts: Vec::new(),
-            raw: Vec::new(),
             seen: Vec::new(),
-            normalized: Tabled::default(),
+            seen_places: Vec::new(),
+            by_kind: Vec::new(),
         }
     }
 
     pub(super) fn follow(&mut self, cluster: &Cache, moves: &[PodMove]) {
         self.spread.follow(moves);
-        for (i, positions) in
-            self.by_constraint.iter_mut().enumerate().filter(|(i, _)| self.spread.is_per_node(*i))
-        {
-            for moved in moves {
-                let index = cluster.position(moved.slot).and_then(|at| positions.index.get_mut(at));
-                if let Some(index) = index.filter(|index| **index != NONE) {
-                    *index = count(self.spread.pods_on(i, moved.slot));
-                }
+        for moved in moves {
+            if let Some(at) = cluster.position(moved.slot) {
+                self.alike.set(at, kind_of(&self.spread, moved.slot));
             }
         }
     }
 
-    fn is_rated(&self, at: u32) -> bool {
-        !self.unrated.get(at as usize).copied().unwrap_or(false)
+    /// Kinds of the feasible nodes that are rated.
+    fn rated(&self) -> impl Iterator<Item = (usize, &Kind)> {
+        self.alike.kinds_in(&self.seen).filter(|(_, kind)| is_rated(kind))
     }
 
     /// What matching pods weigh when these positions are feasible, by constraint.
     fn weights(&mut self, feasible: &[u32]) -> SmallVec<[DomainWeight; 4]> {
-        let rated = match self.unrated.is_empty() {
+        let rated = match self.alike.kinds_in(&self.seen).all(|(_, kind)| is_rated(kind)) {
             true => feasible.len(),
-            false => feasible.iter().filter(|at| self.is_rated(**at)).count(),
+            false => feasible.iter().filter(|at| is_rated(self.alike.kind(**at as usize))).count(),
         };
-        let mut weights = SmallVec::new();
-        let mut seen = std::mem::take(&mut self.seen);
-        for (i, positions) in self.by_constraint.iter().enumerate() {
+        let mut places = std::mem::take(&mut self.seen_places);
+        let mut size = |i| {
             if self.spread.is_per_node(i) {
-                weights.push(DomainWeight::among(rated));
-                continue;
+                return rated;
             }
-            seen.clear();
-            seen.resize(self.spread.topology(i).bound() + 1, false);
-            let mut size = 0;
-            for at in feasible.iter().filter(|at| self.is_rated(**at)) {
-                // Usually all places turn up soon.
-                if size == positions.different {
-                    break;
-                }
-                let place = positions.places[*at as usize] as usize;
-                size += usize::from(!std::mem::replace(&mut seen[place], true));
+            places.clear();
+            places.resize(self.spread.topology(i).bound() + 1, false);
+            for (_, kind) in self.rated() {
+                let domain = (kind[i] != NONE).then_some(kind[i] as Domain);
+                places[self.spread.place(i, domain)] = true;
             }
-            weights.push(DomainWeight::among(size));
-        }
-        self.seen = seen;
+            places.iter().filter(|seen| **seen).count()
+        };
+        let weights = (0..self.spread.constraints().len()).map(|i| DomainWeight::among(size(i))).collect();
+        self.seen_places = places;
         weights
+    }
+
+    /// Raw score of the nodes of a kind.
+    fn score(&self, weights: &[DomainWeight], kind: &Kind) -> i64 {
+        let mut score = SpreadScore::default();
+        for (i, (constraint, weight)) in self.spread.constraints().iter().zip(weights).enumerate() {
+            let pods = match kind[i] {
+                NONE => continue,
+                own if self.spread.is_per_node(i) => own,
+                domain => self.spread.counts(i).get(domain as Domain),
+            };
+            score.add(SpreadScore::of(pods, constraint.max_skew, *weight));
+        }
+        score.rounded()
     }
 
     /// Adds normalised scores times `weight`.
     pub(super) fn add_to(&mut self, totals: &mut [i64], feasible: &[u32], weight: i64) {
+        self.alike.see(feasible, &mut self.seen);
         let weights = self.weights(feasible);
-        self.sums.clear();
-        self.sums.resize(feasible.len(), SpreadScore::default());
-        for (i, (positions, weight)) in self.by_constraint.iter().zip(weights).enumerate() {
-            let (constraint, counts) = (&self.spread.constraints()[i], self.spread.counts(i));
-            let part = |pods| SpreadScore::of(pods, constraint.max_skew, weight);
-            self.parts.clear();
-            if self.spread.is_per_node(i) {
-                let labelled = feasible.iter().map(|at| positions.index[*at as usize]).filter(|i| *i != NONE);
-                let most = labelled.max().unwrap_or(0);
-                self.parts.extend((0..=i64::from(most)).map(part));
-            } else {
-                let domains = self.spread.topology(i).bound() as u32;
-                self.parts.extend((0..domains).map(|domain| part(counts.get(domain))));
-            }
-            for (sum, at) in self.sums.iter_mut().zip(feasible) {
-                if let Some(part) = self.parts.get(positions.index[*at as usize] as usize) {
-                    sum.add(*part);
-                }
-            }
-        }
+        let mut by_kind = std::mem::take(&mut self.by_kind);
+        by_kind.clear();
+        by_kind.resize(self.seen.len(), 0);
         let mut range = Range::default();
-        self.raw.clear();
-        if self.unrated.is_empty() {
-            self.raw.extend(self.sums.iter().map(|sum| {
-                let score = sum.rounded();
-                range.include(score);
-                score
-            }));
-        } else {
-            for (sum, at) in self.sums.iter().zip(feasible) {
-                let rated = self.is_rated(*at);
-                self.raw.push(if rated { sum.rounded() } else { NOT_RATED });
-                if rated {
-                    range.include(sum.rounded());
-                }
-            }
+        for (id, kind) in self.rated() {
+            by_kind[id] = self.score(&weights, kind);
+            range.include(by_kind[id]);
         }
-        self.normalized.add_to(totals, &self.raw, |score| range.normalized(score) * weight);
+        for (id, _) in self.rated() {
+            by_kind[id] = range.normalized(by_kind[id]) * weight;
+        }
+        self.alike.add_to(totals, feasible, &by_kind);
+        self.by_kind = by_kind;
     }
 }
 
-impl Positions {
-    fn of(cluster: &Cache, spread: &SoftSpread, constraint: usize, unrated: &[bool]) -> Positions {
-        let order = cluster.order().iter().copied();
-        if spread.is_per_node(constraint) {
-            let own = |slot| {
-                let labelled = spread.topology(constraint).at(slot).is_some();
-                if labelled { count(spread.pods_on(constraint, slot)) } else { NONE }
-            };
-            return Positions { index: order.map(own).collect(), places: Vec::new(), different: 0 };
-        }
-        let places: Vec<u32> = order.clone().map(|slot| spread.place(constraint, slot) as u32).collect();
-        let mut seen = vec![false; spread.topology(constraint).bound() + 1];
-        for (place, _) in places.iter().zip(unrated).filter(|(_, unrated)| !**unrated) {
-            seen[*place as usize] = true;
-        }
-        Positions {
-            index: order.map(|slot| spread.topology(constraint).at(slot).unwrap_or(NONE)).collect(),
-            places,
-            different: seen.into_iter().filter(|seen| *seen).count(),
-        }
+/// The kind of a node: by constraint its domain, or its own matching pods where domains are single nodes. All that are
+/// not rated are of one, with nothing in it.
+fn kind_of(spread: &SoftSpread, slot: Slot) -> Kind {
+    if !spread.rates(slot) {
+        return Kind::new();
     }
+    let part = |i| match spread.topology(i).at(slot) {
+        None => NONE,
+        Some(_) if spread.is_per_node(i) => spread.pods_on(i, slot),
+        Some(domain) => i64::from(domain),
+    };
+    (0..spread.constraints().len()).map(part).collect()
 }
 
-/// Matching pods of a node as an index. There are never as many that it would not fit.
-fn count(pods: i64) -> u32 {
-    u32::try_from(pods).unwrap_or(0).min(NONE - 1)
+fn is_rated(kind: &Kind) -> bool {
+    !kind.is_empty()
 }

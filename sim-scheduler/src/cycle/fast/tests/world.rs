@@ -212,9 +212,13 @@ fn random_node(step: &Step) -> Object {
         .memory(&format!("{memory}Gi"))
         .allocatable("pods", &pods.to_string())
         .label("disk", ["", "ssd", "hdd", "nvme"][usize::from(labels)])
-        .label("kubernetes.io/hostname", if labels == 3 { "" } else { &full })
-        .label("topology.kubernetes.io/zone", ["", "a", "b"][usize::from(name % 3)])
+        // Single nodes, two or more that say they are one, and none.
+        .label(HOST, ["twin", &full, &full, ""][usize::from(labels)])
+        .label(ZONE, ["", "a", "b"][usize::from(name % 3)])
         .spec(json!({"taints": taints, "unschedulable": cordoned}));
+    if name == 6 {
+        built = built.blank_label(ZONE);
+    }
     if image > 0 {
         built = built.image("i:1", i64::from(image) * 700_000_000);
     }
