@@ -10,15 +10,15 @@ mod pod;
 #[cfg(test)]
 mod tests;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
 use sim_core::api::kind::Kind;
-use sim_core::api::meta::{Key, Uid};
+use sim_core::api::meta::Key;
 use sim_core::api::object::Object;
 use sim_core::api::request::{Change, ChangeKind};
 use sim_core::features::FeatureGates;
-use sim_core::time::{Span, Time};
+use sim_core::time::{Span, Time, hours};
 use sim_dra::pod as claims;
 
 use crate::machinery::cache::Caches;
@@ -29,6 +29,10 @@ use crate::manager::Timer;
 
 /// Says for which of its pod's claims a claim was made.
 pub const POD_CLAIM_NAME: &str = "resource.kubernetes.io/pod-claim-name";
+
+/// How many claims that were made are remembered, and for how long (`NewIntegerResourceVersionMutationCache`).
+const MADE_LIMIT: usize = 100;
+const MADE_FOR: Span = hours(1);
 
 /// What its queue holds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -44,8 +48,8 @@ pub enum Work {
 pub struct Controller {
     /// Gates of the cluster.
     pub features: FeatureGates,
-    /// Claims that were made for a pod, until the watch shows them (upstream's mutation cache).
-    made: FxHashMap<Uid, Vec<Arc<Object>>>,
+    /// The last claims that were made, and when, the oldest first.
+    made: VecDeque<(Time, Arc<Object>)>,
     /// Pods that are known to have gone.
     deleted: RecentUids,
 }
@@ -77,7 +81,6 @@ impl Controller {
         }
         if deleted {
             self.deleted.insert(pod.meta.uid);
-            self.made.remove(&pod.meta.uid);
         }
         look_at(caches, pod, deleted, enqueue);
     }
@@ -85,14 +88,6 @@ impl Controller {
     /// A claim changed (`enqueueResourceClaim`).
     pub fn claim_changed(&mut self, caches: &Caches, change: &Change, enqueue: Enqueue<'_>) {
         let claim = &change.new;
-        if let Some(owner) = claim.meta.controller_of()
-            && let Some(made) = self.made.get_mut(&owner.uid)
-        {
-            made.retain(|known| known.meta.uid != claim.meta.uid);
-            if made.is_empty() {
-                self.made.remove(&owner.uid);
-            }
-        }
         if change.kind != ChangeKind::Deleted {
             enqueue(Work::Claim(claim.key().clone()), Span::ZERO);
         }
@@ -102,13 +97,23 @@ impl Controller {
     }
 
     /// The claim that was made for one of a pod's claims, if there is one (`findPodResourceClaim`).
-    fn made_for<'a>(&'a self, caches: &'a Caches, pod: &Object, name: &str) -> Option<&'a Arc<Object>> {
-        let shown = caches.controlled(pod.meta.uid, Kind::RESOURCE_CLAIM);
-        let made = self.made.get(&pod.meta.uid).into_iter().flatten();
-        shown.chain(made).find(|claim| {
+    ///
+    /// As upstream's mutation cache, the list of claims that were made is also asked for claims that have gone since: one
+    /// that somebody deletes right after it was made is not made again.
+    fn made_for(&mut self, caches: &Caches, pod: &Object, name: &str, now: Time) -> Option<Arc<Object>> {
+        let owner = pod.meta.uid;
+        for shown in caches.controlled(owner, Kind::RESOURCE_CLAIM) {
+            let version = shown.meta.resource_version;
+            self.made.retain(|(_, made)| made.key() != shown.key() || made.meta.resource_version > version);
+        }
+        self.made.retain(|(at, _)| now - *at < MADE_FOR);
+        let made = self.made.iter().map(|(_, made)| made);
+        let made = made.filter(|made| made.meta.controller_of().is_some_and(|o| o.uid == owner));
+        let is_it = |claim: &&Arc<Object>| {
             generate::is_owned_by_a_pod(claim)
                 && claim.meta.annotations.get(POD_CLAIM_NAME).is_some_and(|made_for| made_for == name)
-        })
+        };
+        caches.controlled(owner, Kind::RESOURCE_CLAIM).chain(made).find(is_it).cloned()
     }
 }
 
@@ -126,8 +131,10 @@ fn look_at(caches: &Caches, pod: &Object, deleted: bool, enqueue: Enqueue<'_>) {
 }
 
 /// True if a claim of the pod is to be made or reserved (`podNeedsWork`).
+// DIFFERS: upstream also gives claims and reservations to pods that are over, which the same controller takes away again: a
+// claim that such a pod shares with another that runs is written in circles for ever (kubernetes issue 141274).
 fn needs_work(caches: &Caches, pod: &Object) -> bool {
-    if pod.meta.is_deleting() {
+    if pod.meta.is_deleting() || is_done(pod) {
         return false;
     }
     let is_bound = pod.as_pod().is_some_and(|p| !p.node_name.is_empty());
@@ -161,15 +168,15 @@ impl host::Controller for Controller {
     type Key = Work;
     type Input = Input;
 
-    fn gather(&mut self, caches: &Caches, key: &Work, _now: Time) -> Option<Input> {
+    fn gather(&mut self, caches: &Caches, key: &Work, now: Time) -> Option<Input> {
         match key {
             Work::Claim(key) => {
                 let claim = caches.get(Kind::RESOURCE_CLAIM, key)?;
                 Some(Input::Claim(claim::Input::gather(caches, &self.deleted, claim)))
             }
             Work::Pod(key) => {
-                let pod = caches.claimant(key).filter(|pod| !pod.meta.is_deleting())?;
-                Some(Input::Pod(pod::Input::gather(self, caches, pod)))
+                let pod = caches.claimant(key).filter(|pod| !pod.meta.is_deleting() && !is_done(pod))?;
+                Some(Input::Pod(pod::Input::gather(self, caches, pod, now)))
             }
         }
     }
@@ -181,11 +188,12 @@ impl host::Controller for Controller {
         }
     }
 
-    fn apply(&mut self, _key: &Work, effect: Effect, _now: Time) -> Option<Work> {
-        if let Effect::Own(Own::ClaimMade(claim)) = effect
-            && let Some(owner) = claim.meta.controller_of()
-        {
-            self.made.entry(owner.uid).or_default().push(claim);
+    fn apply(&mut self, _key: &Work, effect: Effect, now: Time) -> Option<Work> {
+        if let Effect::Own(Own::ClaimMade(claim)) = effect {
+            self.made.push_back((now, claim));
+            if self.made.len() > MADE_LIMIT {
+                self.made.pop_front();
+            }
         }
         None
     }

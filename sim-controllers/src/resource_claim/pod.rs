@@ -11,6 +11,7 @@ use sim_core::api::object::{Body, Object};
 use sim_core::api::request::{PodStatusPatch, Request};
 use sim_core::features::FeatureGates;
 use sim_core::syntax::go_quote;
+use sim_core::time::Time;
 use sim_dra::pod::{self as claims, Unnamed};
 use smol_str::SmolStr;
 
@@ -33,26 +34,41 @@ pub struct Input {
 struct Known {
     /// The object of the name that the pod's spec or status has.
     named: Option<Arc<Object>>,
+    /// That one is the pod's.
+    is_there: bool,
     /// The object that was made for it.
     made: Option<Arc<Object>>,
     template: Option<Arc<Object>>,
 }
 
 impl Input {
-    pub(super) fn gather(controller: &Controller, caches: &Caches, pod: &Arc<Object>) -> Input {
+    pub(super) fn gather(
+        controller: &mut Controller,
+        caches: &Caches,
+        pod: &Arc<Object>,
+        now: Time,
+    ) -> Input {
         let key = |name: &str| Key::new(pod.meta.key.namespace.clone(), name);
-        let known = |claim: &PodResourceClaim| {
+        let mut known = |claim: &PodResourceClaim| {
             let name = claims::claim_name(pod, claim).ok().flatten();
+            let named = name.and_then(|(name, _)| caches.get(Kind::RESOURCE_CLAIM, &key(name))).cloned();
+            let is_there = name.is_some_and(|(_, own)| {
+                named.as_ref().is_some_and(|named| !own || claims::is_for(pod, named))
+            });
             let template = claim.resource_claim_template_name.as_deref();
             Known {
-                named: name.and_then(|(name, _)| caches.get(Kind::RESOURCE_CLAIM, &key(name))).cloned(),
-                made: controller.made_for(caches, pod, &claim.name).cloned(),
+                is_there,
+                named,
+                made: match is_there {
+                    true => None,
+                    false => controller.made_for(caches, pod, &claim.name, now),
+                },
                 template: template
                     .and_then(|name| caches.get(Kind::RESOURCE_CLAIM_TEMPLATE, &key(name)))
                     .cloned(),
             }
         };
-        let known = claims::claims_of(pod).iter().map(known).collect();
+        let known = claims::claims_of(pod).iter().map(&mut known).collect();
         Input { pod: pod.clone(), features: controller.features, known }
     }
 
@@ -101,11 +117,8 @@ fn provide(
         Err(Unnamed::NotCreated { .. }) => {}
         Err(error) => return Err(failure(format!("checking for claim before creating it: {error}"))),
         Ok(None) => return Ok(None),
-        Ok(Some((_, own))) => {
-            if known.named.as_ref().is_some_and(|named| !own || claims::is_for(pod, named)) {
-                return Ok(None);
-            }
-        }
+        Ok(Some(_)) if known.is_there => return Ok(None),
+        Ok(Some(_)) => {}
     }
     let Some(template) = &claim.resource_claim_template_name else { return Ok(None) };
     if let Some(made) = &known.made {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{PodResourceClaim, PodSpec};
 use serde_json::{Value, json};
-use sim_core::api::meta::{Deletion, Meta};
+use sim_core::api::meta::{Deletion, Meta, Uid};
 use sim_core::api::object::{Body, Pod};
 use sim_core::api::pod_status::{PodPhase, PodStatus};
 use sim_core::api::server::{ApiOptions, ApiServer, Moment};
@@ -309,6 +309,21 @@ fn a_claim_that_was_deleted_by_mistake_is_made_again() {
 }
 
 #[test]
+fn a_claim_that_was_just_made_is_not_missed() {
+    let mut bench = Bench::new().seen(test_pod()).seen(template(requests()));
+    bench.sync(pod_work()).expect("made");
+    let made = bench.api.store.iter(Kind::RESOURCE_CLAIM).next().expect("a claim").clone();
+    bench.api.store.remove(Time::ZERO, Kind::RESOURCE_CLAIM, made.key());
+    bench.sync(pod_work()).expect("known");
+    assert_eq!(bench.claims(), [], "as upstream: it is remembered");
+    for (at, _) in &mut bench.controller.made {
+        *at = Time::ZERO - MADE_FOR;
+    }
+    bench.sync(pod_work()).expect("made");
+    assert_eq!(bench.claims().len(), 1);
+}
+
+#[test]
 fn what_becomes_of_a_claim() {
     let mine = |claim| reserved(claim, &[("test-pod", 1)]);
     let structured = |claim| protected(allocated(claim));
@@ -429,6 +444,20 @@ fn what_changes_put_into_the_queue() {
             ChangeKind::Deleted,
             generated(),
             vec![pod_work.clone()],
+        ),
+        (
+            "the claim of a pod that is over",
+            Bench::new().seen(bound(finished(named()))),
+            ChangeKind::Deleted,
+            generated(),
+            vec![claim_work.clone()],
+        ),
+        (
+            "devices that a pod that is over shared",
+            Bench::new().seen(bound(finished(named()))),
+            ChangeKind::Modified,
+            reserved(allocated(generated()), &[("other", 2)]),
+            vec![claim_work.clone(), claim_work.clone()],
         ),
         (
             "a claim that its bound pod can reserve",
