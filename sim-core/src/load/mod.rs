@@ -14,7 +14,7 @@ mod error;
 mod json;
 mod objects;
 mod scalar;
-mod served;
+pub(crate) mod served;
 mod share;
 mod source;
 pub mod tree;

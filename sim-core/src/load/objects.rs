@@ -211,7 +211,8 @@ impl<'o> Loader<'o> {
             self.skipped += 1;
             return;
         }
-        let kind = match self.kind_of(&mut document, inherited) {
+        let ignored = Ignored::default();
+        let kind = match self.kind_of(&mut document, inherited, &ignored) {
             Ok(kind) => kind,
             Err(error) => return self.report.errors.push(error),
         };
@@ -219,7 +220,6 @@ impl<'o> Loader<'o> {
             let message = format!("{} is dropped: {}", dropped.path, dropped.why);
             self.report.notice(&document, dropped.at, dropped.path, message);
         }
-        let ignored = Ignored::default();
         let root = &document.root;
         let decoded = wire::decode(kind, root, self.options.epoch, &ignored);
         let mut object = match decoded {
@@ -236,12 +236,17 @@ impl<'o> Loader<'o> {
         self.objects.push(LoadedObject { object, place });
     }
 
-    fn kind_of(&self, document: &mut Document<'_>, inherited: Inherited<'_>) -> Result<Kind, LoadError> {
+    fn kind_of(
+        &self,
+        document: &mut Document<'_>,
+        inherited: Inherited<'_>,
+        ignored: &Ignored,
+    ) -> Result<Kind, LoadError> {
         let (api_version, kind) = type_of(document, inherited)?;
         if let Some(kind) = self.kinds.resolve(&api_version, &kind) {
             return Ok(kind);
         }
-        if let Some(kind) = served::convert(&api_version, &kind, &mut document.root) {
+        if let Some(kind) = served::convert(&api_version, &kind, &mut document.root, ignored) {
             return Ok(kind);
         }
         let error = wire::no_match(self.kinds, &api_version, &kind);

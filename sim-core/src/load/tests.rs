@@ -414,6 +414,52 @@ fn other_served_versions_are_converted() {
 }
 
 #[test]
+fn betas_of_device_kinds_are_converted() {
+    let slice = "apiVersion: resource.k8s.io/v1beta1\nkind: ResourceSlice\nmetadata: {name: s}\nspec:\n  driver: d\n  \
+        pool: {name: p, generation: 1, resourceSliceCount: 1}\n  nodeName: \"\"\n  allNodes: true\n  \
+        devices: [{name: a, basic: {attributes: {x: {int: 1}}, capacity: {m: {value: 1Gi}}}}]\n";
+    let claim = "apiVersion: resource.k8s.io/v1beta1\nkind: ResourceClaim\nmetadata: {name: c}\nspec:\n  devices:\n    requests:\n    \
+        - {name: one, deviceClassName: gpu, count: 2}\n    \
+        - {name: two, firstAvailable: [{name: sub, deviceClassName: gpu}]}\n    \
+        - {name: three, deviceClassName: \"\", count: 0}\n";
+    let spec = |text: &str| load(text).unwrap().objects[0].object.as_json().unwrap()["spec"].clone();
+    assert_eq!(
+        spec(slice),
+        serde_json::json!({
+            "driver": "d", "pool": {"name": "p", "generation": 1, "resourceSliceCount": 1}, "allNodes": true,
+            "devices": [{"name": "a", "attributes": {"x": {"int": 1}}, "capacity": {"m": {"value": "1Gi"}}}],
+        })
+    );
+    let requests = serde_json::json!([
+        {"name": "one", "exactly": {"deviceClassName": "gpu", "count": 2}},
+        {"name": "two", "firstAvailable": [{"name": "sub", "deviceClassName": "gpu"}]},
+        {"name": "three"},
+    ]);
+    assert_eq!(spec(claim)["devices"]["requests"], requests);
+    let template =
+        claim.replace("Claim", "ClaimTemplate").replace("\n  ", "\n    ").replace("spec:", "spec:\n  spec:");
+    assert_eq!(spec(&template)["spec"]["devices"]["requests"], requests);
+    let v1beta2 = "apiVersion: resource.k8s.io/v1beta2\nkind: ResourceClaim\nmetadata: {name: c}\n\
+        spec: {devices: {requests: [{name: one, exactly: {deviceClassName: gpu}}]}}\n";
+    assert_eq!(spec(v1beta2)["devices"]["requests"][0]["exactly"]["deviceClassName"], "gpu");
+    for (text, wanted) in [
+        (
+            slice.replace("basic: {", "attributes: {}, basic: {"),
+            "f:9:23: strict decoding error: unknown field \"spec.devices[0].attributes\"",
+        ),
+        (
+            slice.replace("basic: {attributes", "basic: {atributes"),
+            "unknown field \"spec.devices[0].atributes\"",
+        ),
+        (claim.replace("count: 2", "exactly: {}"), "unknown field \"spec.devices.requests[0].exactly\""),
+        (claim.replace("v1beta1", "v1alpha3"), "serves ResourceClaim as `apiVersion: resource.k8s.io/v1`"),
+    ] {
+        let error = error(&text);
+        assert!(error.contains(wanted), "{error}");
+    }
+}
+
+#[test]
 fn floods_are_bounded() {
     let item =
         r#"{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": {"x": 1, "y": SLIP}}"#;

@@ -24,6 +24,7 @@ use super::kind::{Kind, Kinds};
 use super::object::{Body, Object, Pod, Typed};
 use crate::load::LoadError;
 use crate::load::de::{De, DeError, Ignored, nearest};
+use crate::load::served;
 use crate::load::tree::{Node, Path};
 use crate::time::Epoch;
 
@@ -96,8 +97,12 @@ pub fn decode_value<T: DeserializeOwned>(value: &Value) -> Result<T, LoadError> 
 pub fn from_json(value: &Value, kinds: &Kinds, epoch: Epoch) -> Result<Object, LoadError> {
     let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
     let (api_version, name) = (text("apiVersion"), text("kind"));
-    let kind = kinds.resolve(api_version, name).ok_or_else(|| no_match(kinds, api_version, name))?;
-    decode(kind, &Node::of_value(value), epoch, &Ignored::default()).map_err(plain)
+    let (mut node, ignored) = (Node::of_value(value), Ignored::default());
+    let kind = kinds
+        .resolve(api_version, name)
+        .or_else(|| served::convert(api_version, name, &mut node, &ignored))
+        .ok_or_else(|| no_match(kinds, api_version, name))?;
+    decode(kind, &node, epoch, &ignored).map_err(plain)
 }
 
 /// `no matches for kind "X" in version "g/v"`, with what this Kubernetes version serves instead, if anything.

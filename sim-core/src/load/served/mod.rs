@@ -1,10 +1,19 @@
 //! Versions that Kubernetes serves beside the one it is kept in here: read as what they are converted to.
 
+mod devices;
+
+use super::de::Ignored;
 use super::tree::{Data, Entry, Node};
 use crate::api::kind::Kind;
 
-/// The kind behind another served version, with the change that its conversion makes.
-pub(crate) fn convert(api_version: &str, kind: &str, object: &mut Node<'_>) -> Option<Kind> {
+/// The kind behind another served version, with the change that its conversion makes. Fields that the served version does not
+/// have, although the stored one would, are taken out and told.
+pub(crate) fn convert(
+    api_version: &str,
+    kind: &str,
+    object: &mut Node<'_>,
+    ignored: &Ignored,
+) -> Option<Kind> {
     let (kind, stored) = match (api_version, kind) {
         ("autoscaling/v1", "HorizontalPodAutoscaler") => {
             convert_autoscaler(object);
@@ -13,6 +22,10 @@ pub(crate) fn convert(api_version: &str, kind: &str, object: &mut Node<'_>) -> O
         ("events.k8s.io/v1", "Event") => {
             convert_event(object);
             (Kind::EVENT, "v1")
+        }
+        ("resource.k8s.io/v1beta1" | "resource.k8s.io/v1beta2", kind) => {
+            let version = api_version.rsplit('/').next().unwrap_or_default();
+            (devices::convert(version, kind, object, ignored)?, "resource.k8s.io/v1")
         }
         _ => return None,
     };
