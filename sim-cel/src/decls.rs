@@ -52,7 +52,7 @@ fn fits(ty: &Type, value: &Value) -> bool {
 }
 
 /// A function with its overloads in the order of declaration.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Declaration {
     pub(crate) overloads: Vec<Arc<Overload>>,
     /// One implementation for all overloads, which looks at its arguments itself.
@@ -86,6 +86,10 @@ const UNGUARDED: &[&str] = &[
     "flatten",
     "@not_strictly_false",
 ];
+
+/// Functions of cel-go's library of lists in version 3 (`ext.Lists`).
+pub(crate) const SINCE_1_34: &[&str] =
+    &["slice", "flatten", "lists.range", "reverse", "distinct", "sort", "@sortByAssociatedKeys"];
 
 type Line = (&'static str, &'static str, &'static str, Function);
 

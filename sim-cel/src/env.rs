@@ -81,6 +81,8 @@ struct Variable {
 pub struct Env {
     pub(crate) functions: Arc<Functions>,
     variables: Vec<Variable>,
+    /// Whether `sortBy` is a macro.
+    sort_by: bool,
 }
 
 /// Why an expression cannot be used.
@@ -103,9 +105,17 @@ pub enum CompileError {
 }
 
 impl Env {
-    /// The environment that all of Kubernetes 1.34 starts from, without variables.
+    /// The environment that all of Kubernetes 1.34 starts from, without variables: what stored expressions may use.
     pub fn kubernetes() -> Env {
-        Env { functions: Arc::new(decls::functions()), variables: Vec::new() }
+        Env { functions: Arc::new(decls::functions()), variables: Vec::new(), sort_by: true }
+    }
+
+    /// Without what version 1.33 does not know: what is written now must still be understood when the API server goes back
+    /// one version (`DefaultCompatibilityVersion`). In 1.34 that is cel-go's library of lists.
+    pub fn for_new_expressions(mut self) -> Env {
+        Arc::make_mut(&mut self.functions).retain(|name, _| !decls::SINCE_1_34.contains(&name.as_str()));
+        self.sort_by = false;
+        self
     }
 
     /// One more variable.
@@ -127,7 +137,7 @@ impl Env {
     pub fn compile_condition(&self, text: &str) -> Result<Program, CompileError> {
         let source = Text(text);
         let invalid = |issues: crate::source::Issues| CompileError::Invalid(issues.display(&source));
-        let mut parsed = syntax::parse(text).map_err(invalid)?;
+        let mut parsed = syntax::parse(text, self.sort_by).map_err(invalid)?;
         let checked = check(self, &mut parsed).map_err(invalid)?;
         let issues = validate(&parsed, &checked);
         if !issues.is_empty() {

@@ -31,6 +31,7 @@ mod check;
 mod collections;
 mod cost;
 mod decls;
+pub mod device;
 mod env;
 mod equality;
 mod eval;

@@ -24,7 +24,7 @@ pub(crate) fn expand(builder: &mut Builder<'_>, place: Place, mut call: Call) ->
         ("transformList" | "transformMap" | "transformMapEntry", 3 | 4) => {
             make.transform(&call.function, target, args)
         }
-        ("sortBy", 2) => make.sort_by(target, args),
+        ("sortBy", 2) if make.builder.sort_by => make.sort_by(target, args),
         _ => return Err(Call { target: Some(target), args, ..call }),
     };
     Ok(expanded)

@@ -36,11 +36,11 @@ impl Parsed {
     }
 }
 
-/// Parses an expression.
+/// Parses an expression; `sort_by` tells whether the macro of that name is known.
 ///
 /// # Errors
 /// All complaints about its syntax.
-pub(crate) fn parse(text: &str) -> Result<Parsed, Issues> {
+pub(crate) fn parse(text: &str, sort_by: bool) -> Result<Parsed, Issues> {
     let mut issues = Issues::default();
     let characters = text.chars().count();
     if characters > MAX_CHARACTERS {
@@ -59,7 +59,7 @@ pub(crate) fn parse(text: &str) -> Result<Parsed, Issues> {
         errors.into_iter().for_each(|(place, message)| issues.report(place, message));
         std::mem::take(&mut issues)
     })?;
-    let mut builder = Builder { text: Text(text), info, places: Vec::new(), issues, copied: 0 };
+    let mut builder = Builder { text: Text(text), info, places: Vec::new(), issues, copied: 0, sort_by };
     let expr = builder.convert(tree);
     if builder.issues.is_empty() { Ok(Parsed { expr, places: builder.places }) } else { Err(builder.issues) }
 }
@@ -107,6 +107,7 @@ pub(crate) struct Builder<'a> {
     places: Vec<Place>,
     issues: Issues,
     copied: usize,
+    pub(crate) sort_by: bool,
 }
 
 impl Builder<'_> {

@@ -11,8 +11,6 @@ use smol_str::SmolStr;
 
 /// Most devices that one claim may hold (`AllocationResultsMaxSize`).
 pub const MAX_RESULTS: usize = 32;
-/// Most cost of one selector (`CELSelectorExpressionMaxCost`).
-pub const MAX_SELECTOR_COST: u64 = 1_000_000;
 
 /// As Go decodes: `null` is nothing.
 fn or_default<'de, T, D>(deserializer: D) -> Result<T, D::Error>

@@ -3,19 +3,11 @@
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
-use sim_cel::{CompileError, Decl, Env, Map, Object, Program, Semver, Type, Value};
+use sim_cel::device::{DEVICE, MAX_COST};
+use sim_cel::{CompileError, Env, Map, Object, Program, Semver, Value};
 use smol_str::SmolStr;
 
-use crate::api::{Device, DeviceAttribute, MAX_SELECTOR_COST};
-
-/// Limits of the API that bound what a selector can cost.
-const MAX_ATTRIBUTE: u64 = 64;
-const MAX_DOMAIN: u64 = 63;
-const MAX_ID: u64 = 32;
-const MAX_DRIVER: u64 = 63;
-const MAX_ATTRIBUTES: u64 = 32;
-
-const DEVICE: &str = "kubernetes.DRADevice";
+use crate::api::{Device, DeviceAttribute};
 
 /// A compiled selector, or why it cannot be compiled.
 #[derive(Debug)]
@@ -46,7 +38,7 @@ impl Selector {
     /// # Errors
     /// If the selector does not compile.
     pub fn matches(&self, device: &Value) -> Result<Match, &CompileError> {
-        let evaluation = self.program()?.evaluate(std::slice::from_ref(device), MAX_SELECTOR_COST);
+        let evaluation = self.program()?.evaluate(std::slice::from_ref(device), MAX_COST);
         let outcome = match evaluation.outcome {
             Ok(value) => value.as_condition(),
             Err(failure) => Err(failure.to_string()),
@@ -66,16 +58,15 @@ impl Selectors {
     /// For what is stored already, which is what allocation evaluates: every field of devices is known, whatever the
     /// features are, so that turning one off does not break stored expressions.
     pub fn stored() -> Selectors {
-        Selectors::with_type(device_type(true))
+        Selectors::with(Env::stored_device_selectors())
     }
 
     /// For what is written now: `device.allowMultipleAllocations` is known only with the feature `DRAConsumableCapacity`.
     pub fn written(consumable_capacity: bool) -> Selectors {
-        Selectors::with_type(device_type(consumable_capacity))
+        Selectors::with(Env::new_device_selectors(consumable_capacity))
     }
 
-    fn with_type(shown: Decl) -> Selectors {
-        let env = Env::kubernetes().with_sized_variable("device", shown, device_type(true));
+    fn with(env: Env) -> Selectors {
         Selectors { env, by_expression: FxHashMap::default() }
     }
 
@@ -88,23 +79,6 @@ impl Selectors {
         self.by_expression.insert(expression.clone(), selector.clone());
         selector
     }
-}
-
-fn device_type(consumable_capacity: bool) -> Decl {
-    let text = |max| Decl::scalar(Type::String, max);
-    let attribute = Decl::scalar(Type::Any, MAX_ATTRIBUTE);
-    let attributes = Decl::map(text(MAX_ID), attribute, MAX_ATTRIBUTES).selectable();
-    let quantity = Decl::scalar(Type::object("kubernetes.Quantity"), 0);
-    let capacity = Decl::map(text(MAX_ID), quantity, MAX_ATTRIBUTES);
-    let mut fields = vec![
-        ("driver", text(MAX_DRIVER)),
-        ("attributes", Decl::map(text(MAX_DOMAIN), attributes, MAX_ATTRIBUTES)),
-        ("capacity", Decl::map(text(MAX_DOMAIN), capacity, MAX_ATTRIBUTES)),
-    ];
-    if consumable_capacity {
-        fields.push(("allowMultipleAllocations", Decl::scalar(Type::Bool, 1)));
-    }
-    Decl::object(DEVICE, fields)
 }
 
 /// A device as selectors see it: names without a domain get the driver's, and unknown domains are empty.

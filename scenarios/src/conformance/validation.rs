@@ -4,34 +4,35 @@ use serde_json::{Value, json};
 use sim_core::api::kind::Kinds;
 use sim_core::api::meta::Uid;
 use sim_core::api::object::Object;
-use sim_core::api::validation::{self, Warnings, field::Errors};
+use sim_core::api::validation::{self, Rules, Warnings, field::Errors};
 use sim_core::api::{defaults, strategy, wire};
+use sim_core::features::FeatureGates;
 use sim_core::time::Epoch;
 
 /// As the recorder gave every object.
 const UID: &str = "11111111-1111-1111-1111-111111111111";
 
 pub(crate) fn check(input: &Value, expected: &Value) -> Result<(), String> {
-    let kinds = Kinds::default();
+    let (kinds, gates, mut rules) = (Kinds::default(), FeatureGates::default(), Rules::default());
     let (object, got) = match input["op"].as_str() {
         Some("create") => {
             let object = match decoded(&input["object"], &kinds) {
                 Ok(mut object) => {
-                    strategy::prepare_create(&mut object);
+                    strategy::prepare_create(&mut object, gates);
                     defaults::apply_internal(&mut object);
                     object
                 }
                 Err(error) => return undecoded(&error, expected),
             };
-            let got = validation::check_create(&object, &kinds);
+            let got = validation::check_create(&object, &kinds, &mut rules, None);
             (object, got)
         }
         Some("update") => {
             let old = decoded(&input["old"], &kinds)?;
             let mut new = decoded(&input["new"], &kinds)?;
-            strategy::prepare_update(&mut new);
+            strategy::prepare_update(&mut new, &old, gates);
             defaults::apply_internal(&mut new);
-            let got = validation::check_update(&new, &old, &kinds);
+            let got = validation::check_update(&new, &old, &kinds, &mut rules);
             (new, got)
         }
         other => return Err(format!("unknown op {other:?}")),

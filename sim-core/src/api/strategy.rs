@@ -4,6 +4,8 @@
 //! Upstream: `PrepareForCreate` and `PrepareForUpdate` in `pkg/registry/*/*/strategy.go`, `pkg/api/pod/util.go`; gates as
 //! in 1.34 by default. It runs after admission; status and generation are the store's matter.
 
+mod devices;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -11,8 +13,10 @@ use k8s_openapi::api::batch::v1::JobSpec;
 use k8s_openapi::api::core::v1::{Affinity, Container, PodAffinityTerm, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 
+use super::kind::Kind;
 use super::meta::{Labels, Meta};
 use super::object::{Body, Object};
+use crate::features::FeatureGates;
 
 /// Prepares an object that is being created; its uid and name are set already.
 ///
@@ -24,12 +28,12 @@ use super::object::{Body, Object};
 /// let mut meta = Meta::named(Key::new("default", "work"));
 /// meta.uid = Uid(7);
 /// let mut job = Object::new(meta, Body::Job(Default::default()));
-/// strategy::prepare_create(&mut job);
+/// strategy::prepare_create(&mut job, Default::default());
 /// let selector = job.as_job().unwrap().spec.selector.clone().unwrap();
 /// assert!(selector.match_labels.unwrap().contains_key("batch.kubernetes.io/controller-uid"));
 /// ```
-pub fn prepare_create(object: &mut Object) -> Vec<String> {
-    let dropped = drop_disabled(object);
+pub fn prepare_create(object: &mut Object, gates: FeatureGates) -> Vec<String> {
+    let dropped = drop_disabled(object, None, gates);
     match &mut object.body {
         Body::Pod(pod) if has_label_keys(&pod.spec) => {
             merge_label_keys(Arc::make_mut(&mut pod.spec), &object.meta.labels);
@@ -43,11 +47,21 @@ pub fn prepare_create(object: &mut Object) -> Vec<String> {
 }
 
 /// Prepares an object that replaces a stored one.
-pub fn prepare_update(object: &mut Object) -> Vec<String> {
-    drop_disabled(object)
+pub fn prepare_update(object: &mut Object, old: &Object, gates: FeatureGates) -> Vec<String> {
+    drop_disabled(object, Some(old), gates)
 }
 
-fn drop_disabled(object: &mut Object) -> Vec<String> {
+/// Prepares an object whose status is written. Claims keep their metadata; other kinds have no rules here.
+pub fn prepare_status(object: &mut Object, old: &Object, gates: FeatureGates) -> Vec<String> {
+    let (Kind::RESOURCE_CLAIM, Some(before)) = (object.kind, old.as_json()) else { return Vec::new() };
+    object.meta = old.meta.clone();
+    if let Body::Json(body) = &mut object.body {
+        devices::forget_deallocated(Arc::make_mut(body), before, gates);
+    }
+    drop_disabled(object, Some(old), gates)
+}
+
+fn drop_disabled(object: &mut Object, old: Option<&Object>, gates: FeatureGates) -> Vec<String> {
     macro_rules! template {
         ($owner:expr) => {{
             let spec = $owner.spec.template.spec.as_ref();
@@ -73,6 +87,13 @@ fn drop_disabled(object: &mut Object) -> Vec<String> {
             let template = Arc::make_mut(&mut owner.spec).template.as_mut();
             let spec = template.and_then(|t| t.spec.as_mut());
             spec.map(|s| drop_fields("spec.template.spec", s)).unwrap_or_default()
+        }
+        Body::Json(body) => {
+            let old = old.and_then(Object::as_json);
+            match devices::has_disabled(object.kind, body, old, gates) {
+                true => devices::drop_disabled(object.kind, Arc::make_mut(body), old, gates),
+                false => Vec::new(),
+            }
         }
         _ => Vec::new(),
     }
@@ -264,7 +285,7 @@ mod tests {
             "containers": [{"name": "c", "restartPolicy": "Never", "lifecycle": {"stopSignal": "SIGTERM"}}],
             "hostnameOverride": "x",
         }));
-        let dropped = prepare_create(&mut object);
+        let dropped = prepare_create(&mut object, FeatureGates::default());
         assert_eq!(
             dropped,
             [
@@ -277,7 +298,7 @@ mod tests {
         let spec = &object.as_pod().unwrap().spec;
         assert_eq!(spec.init_containers.as_ref().unwrap()[0].restart_policy.as_deref(), Some("Always"));
         let before = Arc::clone(spec);
-        assert!(prepare_create(&mut object).is_empty());
+        assert!(prepare_create(&mut object, FeatureGates::default()).is_empty());
         assert!(Arc::ptr_eq(&before, &object.as_pod().unwrap().spec));
     }
 
@@ -294,7 +315,7 @@ mod tests {
                  "matchLabelKeys": ["v"]},
             ],
         }));
-        prepare_create(&mut object);
+        prepare_create(&mut object, FeatureGates::default());
         let spec = serde_json::to_value(&*object.as_pod().unwrap().spec).unwrap();
         assert_eq!(
             spec.pointer(
@@ -318,7 +339,7 @@ mod tests {
         for (manual, generated) in [(None, true), (Some(false), true), (Some(true), false)] {
             let spec = Arc::new(JobSpec { manual_selector: manual, ..JobSpec::default() });
             let mut job = Object::new(meta.clone(), Body::Job(Job { spec, ..Job::default() }));
-            prepare_create(&mut job);
+            prepare_create(&mut job, FeatureGates::default());
             let spec = &job.as_job().unwrap().spec;
             assert_eq!(spec.selector.is_some(), generated);
             let labels = spec.template.metadata.as_ref().and_then(|m| m.labels.as_ref());

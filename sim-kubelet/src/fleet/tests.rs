@@ -21,6 +21,7 @@ use sim_core::engine::component::{Component, Env};
 use sim_core::engine::kernel::Kernel;
 use sim_core::engine::log::{Keep, Record, records};
 use sim_core::engine::timing::Timing;
+use sim_core::features::Gate;
 use sim_core::time::{Span, Time};
 use std::sync::Arc;
 
@@ -50,7 +51,8 @@ fn config() -> FleetConfig {
 impl World {
     fn new(config: FleetConfig, timing: Timing) -> World {
         let env = Env { timing, ..Env::default() };
-        let mut api = ApiServer::new(env.seed, env.epoch, ApiOptions::default());
+        let features = env.features.with(Gate::DRADeviceTaints);
+        let mut api = ApiServer::new(env.seed, env.epoch, ApiOptions { features, ..ApiOptions::default() });
         let mut kernel = Kernel::new(env);
         kernel.log.set_keep(Keep::Records);
         let fleet = Fleet::new(config);

@@ -47,7 +47,10 @@ pub(super) fn apply(kind: Kind, meta: &mut Meta, body: &mut Value, now: &dyn Fn(
         Kind::CSI_DRIVER => csi_driver(body),
         Kind::RESOURCE_CLAIM => {
             device_requests(body.object("spec"));
-            body.default("status", json!({}));
+            if let Some(status) = body.object("status") {
+                let devices = status.present("allocation").and_then(|a| a.present("devices"));
+                devices.into_iter().for_each(|d| d.each("results").for_each(device_tolerations));
+            }
         }
         Kind::RESOURCE_CLAIM_TEMPLATE => device_requests(body.object("spec").and_then(|s| s.object("spec"))),
         Kind::RESOURCE_SLICE => resource_slice(body, now),
@@ -330,7 +333,11 @@ fn device_request(request: &mut Json) {
     {
         request.insert("count".into(), 1.into());
     }
-    for toleration in request.each("tolerations") {
+    device_tolerations(request);
+}
+
+fn device_tolerations(holder: &mut Json) {
+    for toleration in holder.each("tolerations") {
         toleration.default_text("operator", "Equal");
     }
 }

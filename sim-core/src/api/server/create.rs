@@ -11,7 +11,7 @@ use super::{ApiServer, Moment};
 use crate::api::admission::{self, AdmissionView, MIRROR_ANNOTATION};
 use crate::api::error::{ApiError, Reason};
 use crate::api::kind::{Kind, Kinds};
-use crate::api::meta::{Key, Meta, Uid};
+use crate::api::meta::{Key, Labels, Meta, Uid};
 use crate::api::object::{Body, Object};
 use crate::api::pod_status::{ConditionStatus, PodCondition, PodPhase, PodStatus};
 use crate::api::{defaults, strategy, validation};
@@ -176,10 +176,22 @@ impl ApiServer {
     fn finish(&mut self, now: Time, object: &mut Object) -> Result<(), ApiError> {
         defaults::apply(object, &|| self.epoch.rfc3339(now));
         admission::admit(object, &View(self))?;
-        self.notices.extend(strategy::prepare_create(object));
+        let dropped = strategy::prepare_create(object, self.options.features);
+        self.notices.extend(dropped);
         defaults::apply_internal(object);
-        self.notices.extend(validation::validate_create(object, &self.kinds)?);
+        let labels = self.labels_around(object);
+        let warnings = validation::validate_create(object, &self.kinds, &mut self.rules, labels.as_deref())?;
+        self.notices.extend(warnings);
         Ok(())
+    }
+
+    /// The labels of the namespace of an object that may ask for devices for administration.
+    pub(super) fn labels_around(&self, object: &Object) -> Option<Arc<Labels>> {
+        if !matches!(object.kind, Kind::RESOURCE_CLAIM | Kind::RESOURCE_CLAIM_TEMPLATE) {
+            return None;
+        }
+        let namespace = self.store.get(Kind::NAMESPACE, &Key::cluster(object.meta.key.namespace.clone()))?;
+        Some(namespace.meta.labels.clone())
     }
 }
 
@@ -210,7 +222,10 @@ impl AdmissionView for View<'_> {
 fn has_generation(object: &Object) -> bool {
     match &object.body {
         Body::Node(_) => false,
-        Body::Json(value) => object.kind != Kind::NAMESPACE && value.get("spec").is_some(),
+        Body::Json(value) => {
+            let without = [Kind::NAMESPACE, Kind::RESOURCE_CLAIM, Kind::RESOURCE_CLAIM_TEMPLATE];
+            !without.contains(&object.kind) && value.get("spec").is_some()
+        }
         _ => true,
     }
 }
@@ -237,6 +252,11 @@ fn reset_status(object: &mut Object, now: Time) {
         Body::ReplicaSet(inner) => inner.status = Arc::default(),
         Body::DaemonSet(inner) => inner.status = Arc::default(),
         Body::Job(inner) => inner.status = Arc::default(),
+        Body::Json(body) if object.kind == Kind::RESOURCE_CLAIM => {
+            if let Some(body) = Arc::make_mut(body).as_object_mut() {
+                body.insert("status".into(), json!({}));
+            }
+        }
         Body::Node(_) | Body::Json(_) => {}
     }
 }

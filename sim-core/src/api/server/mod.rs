@@ -19,6 +19,7 @@ use super::meta::{Key, Uid};
 use super::object::Object;
 use super::request::Request;
 use super::store::Store;
+use super::validation::Rules;
 use crate::engine::log::{CommitVerb, Log, Record};
 use crate::engine::random::{Seed, Stream};
 use crate::features::FeatureGates;
@@ -46,6 +47,8 @@ pub struct ApiServer {
     names: Stream,
     notices: Vec<String>,
     memo: create::SpecMemo,
+    /// What validation knows of the cluster.
+    rules: Rules,
     /// Revision of the last write of a kind that pod admission reads.
     class_revision: u64,
 }
@@ -70,6 +73,7 @@ impl ApiServer {
             names: seed.stream("api/generate-name"),
             notices: Vec::new(),
             memo: create::SpecMemo::default(),
+            rules: Rules::new(options.features),
             class_revision: 0,
         };
         let mut log = Log::default();

@@ -32,9 +32,11 @@ impl ApiServer {
         let epoch = self.epoch;
         defaults::apply(&mut new, &|| epoch.rfc3339(moment.now));
         admission::admit_update(&mut new, &old, &View(self))?;
-        self.notices.extend(strategy::prepare_update(&mut new));
+        let dropped = strategy::prepare_update(&mut new, &old, self.options.features);
+        self.notices.extend(dropped);
         defaults::apply_internal(&mut new);
-        self.notices.extend(validation::validate_update(&new, &old, &self.kinds)?);
+        let warnings = validation::validate_update(&new, &old, &self.kinds, &mut self.rules)?;
+        self.notices.extend(warnings);
         self.write(moment, CommitVerb::Update, &old, new)
     }
 
@@ -70,6 +72,10 @@ impl ApiServer {
             // As upstream: only spec (and labels) are kept. The Deployment controller sets its revision this way.
             next.meta.annotations = new.meta.annotations.clone();
         }
+        let dropped = strategy::prepare_status(&mut next, &old, self.options.features);
+        self.notices.extend(dropped);
+        let labels = self.labels_around(&next);
+        validation::validate_status(&next, &old, &self.kinds, labels.as_deref())?;
         self.write(moment, CommitVerb::Status, &old, next)
     }
 

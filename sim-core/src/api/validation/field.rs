@@ -94,6 +94,8 @@ pub enum ErrorType {
     TooLong,
     /// Too many items.
     TooMany,
+    /// Not the user's fault.
+    Internal,
 }
 
 impl ErrorType {
@@ -108,6 +110,7 @@ impl ErrorType {
             ErrorType::Forbidden => "Forbidden",
             ErrorType::TooLong => "Too long",
             ErrorType::TooMany => "Too many",
+            ErrorType::Internal => "Internal error",
         }
     }
 
@@ -122,6 +125,7 @@ impl ErrorType {
             ErrorType::Forbidden => "FieldValueForbidden",
             ErrorType::TooLong => "FieldValueTooLong",
             ErrorType::TooMany => "FieldValueTooMany",
+            ErrorType::Internal => "InternalError",
         }
     }
 }
@@ -230,6 +234,11 @@ impl Errors {
         for detail in details {
             self.invalid(path, text, &detail);
         }
+    }
+
+    /// Something went wrong that has nothing to do with what was sent.
+    pub fn internal(&mut self, path: &Path<'_>, detail: &str) {
+        self.push(ErrorType::Internal, path, None, detail);
     }
 
     /// A value that is there twice.

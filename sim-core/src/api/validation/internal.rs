@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
-use k8s_openapi::api::core::v1::PodSpec;
+use k8s_openapi::api::core::v1::{NodeSelector, PodSpec};
 
 use crate::api::wire::encode;
 
@@ -182,8 +182,9 @@ const VOLUME: Fields = &[
 ];
 const REQUIREMENT: Fields = &[("Key", Text), ("Operator", Text), ("Values", Plain)];
 const NODE_TERM: Fields = &[("MatchExpressions", List(REQUIREMENT)), ("MatchFields", List(REQUIREMENT))];
+pub(super) const NODE_SELECTOR: Fields = &[("NodeSelectorTerms", List(NODE_TERM))];
 const NODE_AFFINITY: Fields = &[
-    ("RequiredDuringSchedulingIgnoredDuringExecution", Pointer(&[("NodeSelectorTerms", List(NODE_TERM))])),
+    ("RequiredDuringSchedulingIgnoredDuringExecution", Pointer(NODE_SELECTOR)),
     (
         "PreferredDuringSchedulingIgnoredDuringExecution",
         List(&[("Weight", Number), ("Preference", Struct(NODE_TERM))]),
@@ -306,6 +307,11 @@ pub(super) fn pod_spec(spec: &PodSpec) -> Value {
         }
     }
     structure(&wire, POD_SPEC)
+}
+
+/// The internal form of a node selector's terms.
+pub(super) fn node_selector_terms(selector: &NodeSelector) -> Value {
+    structure(&encode(selector), NODE_SELECTOR).get("NodeSelectorTerms").cloned().unwrap_or_default()
 }
 
 /// The internal form of a wire object.

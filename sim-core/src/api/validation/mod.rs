@@ -13,25 +13,33 @@ pub mod names;
 mod node;
 mod others;
 mod pod;
+mod resource;
 mod unified;
 mod workloads;
 
 use field::Errors;
 pub use job::domain_prefixed_path;
+pub use resource::Rules;
 
 use super::error::ApiError;
 use super::kind::{Kind, Kinds};
+use super::meta::Labels;
 use super::object::{Body, Object};
 
 /// Texts of `Warning` headers: allowed, but hardly meant.
 pub type Warnings = Vec<String>;
 
-/// Validates an object that is being created.
+/// Validates an object that is being created, in a namespace with these labels.
 ///
 /// # Errors
 /// 422 with all complaints.
-pub fn validate_create(object: &Object, kinds: &Kinds) -> Result<Warnings, ApiError> {
-    let (errors, warnings) = check_create(object, kinds);
+pub fn validate_create(
+    object: &Object,
+    kinds: &Kinds,
+    rules: &mut Rules,
+    namespace: Option<&Labels>,
+) -> Result<Warnings, ApiError> {
+    let (errors, warnings) = check_create(object, kinds, rules, namespace);
     errors.into_result(kinds.info(object.kind), object.meta.name())?;
     Ok(warnings)
 }
@@ -51,18 +59,50 @@ pub fn validate_metadata(object: &Object, kinds: &Kinds) -> Result<(), ApiError>
 ///
 /// # Errors
 /// 422 with all complaints.
-pub fn validate_update(new: &Object, old: &Object, kinds: &Kinds) -> Result<Warnings, ApiError> {
-    let (errors, warnings) = check_update(new, old, kinds);
+pub fn validate_update(
+    new: &Object,
+    old: &Object,
+    kinds: &Kinds,
+    rules: &mut Rules,
+) -> Result<Warnings, ApiError> {
+    let (errors, warnings) = check_update(new, old, kinds, rules);
     errors.into_result(kinds.info(new.kind), new.meta.name())?;
     Ok(warnings)
 }
 
+/// Validates a write to `/status`, in a namespace with these labels. Kinds whose statuses only their controllers write are not
+/// looked at.
+///
+/// # Errors
+/// 422 with all complaints.
+pub fn validate_status(
+    new: &Object,
+    old: &Object,
+    kinds: &Kinds,
+    namespace: Option<&Labels>,
+) -> Result<(), ApiError> {
+    let mut e = Errors::default();
+    if new.kind == Kind::RESOURCE_CLAIM {
+        resource::status(&mut e, new, old, namespace);
+    }
+    e.into_result(kinds.info(new.kind), new.meta.name())
+}
+
 /// The complaints and warnings that [`validate_create`] answers with, one by one.
-pub fn check_create(object: &Object, kinds: &Kinds) -> (Errors, Warnings) {
+pub fn check_create(
+    object: &Object,
+    kinds: &Kinds,
+    rules: &mut Rules,
+    namespace: Option<&Labels>,
+) -> (Errors, Warnings) {
     let mut e = Errors::default();
     let mut warnings = Warnings::new();
     let info = kinds.info(object.kind);
     let meta = &object.meta;
+    if resource::has_rules(object.kind) {
+        resource::create(&mut e, object, info, rules, namespace);
+        return (e, warnings);
+    }
     if !matches!(object.body, Body::Pod(_)) {
         meta::create(&mut e, meta, info, meta::name_rule(object.kind));
     }
@@ -93,10 +133,14 @@ pub fn check_create(object: &Object, kinds: &Kinds) -> (Errors, Warnings) {
 }
 
 /// The complaints and warnings that [`validate_update`] answers with, one by one.
-pub fn check_update(new: &Object, old: &Object, kinds: &Kinds) -> (Errors, Warnings) {
+pub fn check_update(new: &Object, old: &Object, kinds: &Kinds, rules: &mut Rules) -> (Errors, Warnings) {
     let mut e = Errors::default();
     let mut warnings = Warnings::new();
     let info = kinds.info(new.kind);
+    if resource::has_rules(new.kind) {
+        resource::update(&mut e, new, old, info, rules);
+        return (e, warnings);
+    }
     match (&new.body, &old.body) {
         (Body::Pod(_), _) => {}
         (Body::Job(j), _) => {

@@ -16,6 +16,9 @@ const PERCENT: &str = "a valid percent string must be a numeric string followed 
 const C_IDENTIFIER: &str = "a valid C identifier must start with alphabetic character or '_', followed by a string of alphanumeric \
      characters or '_' (e.g. 'my_name',  or 'MY_NAME',  or 'MyName', regex used for validation is \
      '[A-Za-z_][A-Za-z0-9_]*')";
+const CONDITION_REASON: &str = "a condition reason must start with alphabetic character, optionally followed by a string of alphanumeric \
+     characters or '_,:', and must end with an alphanumeric character or '_' (e.g. 'my_name',  or 'MY_NAME',  or 'MyName',  or \
+     'ReasonA,ReasonB',  or 'ReasonA:ReasonB', regex used for validation is '[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?')";
 const WILDCARD_SUBDOMAIN: &str = "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of \
      lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character (e.g. '*.example.com', regex \
      used for validation is '\\*\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
@@ -138,6 +141,15 @@ pub fn c_identifier(text: &str) -> Messages {
     let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     let ok = !text.is_empty() && text.bytes().all(word) && !text.starts_with(|c: char| c.is_ascii_digit());
     limited(text, usize::MAX, ok, C_IDENTIFIER)
+}
+
+/// A reason of a condition (`isValidConditionReason`).
+pub fn condition_reason(text: &str) -> Messages {
+    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    let ok = text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.bytes().all(|b| word(b) || b == b',' || b == b':')
+        && text.bytes().next_back().is_some_and(word);
+    limited(text, usize::MAX, ok, CONDITION_REASON)
 }
 
 /// A `generateName` for which [`dns1123_subdomain`] names are wanted: a dash at the end is fine.

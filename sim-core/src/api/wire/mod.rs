@@ -217,6 +217,31 @@ fn untype_claim_templates(body: &mut Value, node: &Node<'_>) {
     }
 }
 
+/// The wire type writes quantities that were left out as empty texts; upstream has zeros, and no pointer.
+fn absent_quantities(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(absent_quantities),
+        Value::Object(fields) => {
+            if fields.get("min").and_then(Value::as_str) == Some("") {
+                fields.shift_remove("min");
+            }
+            if let Some(amount) = fields.get_mut("value").filter(|v| v.as_str() == Some("")) {
+                *amount = "0".into();
+            }
+            for name in
+                ["spec", "devices", "requestPolicy", "validRange", "sharedCounters", "consumesCounters"]
+            {
+                fields.get_mut(name).into_iter().for_each(absent_quantities);
+            }
+            for name in ["capacity", "counters"] {
+                let named = fields.get_mut(name).and_then(Value::as_object_mut);
+                named.into_iter().flat_map(|named| named.values_mut()).for_each(absent_quantities);
+            }
+        }
+        _ => {}
+    }
+}
+
 /// Everything beside the type and the metadata.
 fn json_body(kind: Kind, node: &Node<'_>, ignored: &Ignored) -> Result<Value, DeError> {
     // What is wrong inside the metadata has been reported already.
@@ -228,8 +253,10 @@ fn json_body(kind: Kind, node: &Node<'_>, ignored: &Ignored) -> Result<Value, De
         at <= before || !f.path.starts_with("metadata.")
     });
     let mut body = canonical.unwrap_or_else(|| node.to_value());
-    if kind == Kind::STATEFUL_SET {
-        untype_claim_templates(&mut body, node);
+    match kind {
+        Kind::STATEFUL_SET => untype_claim_templates(&mut body, node),
+        Kind::RESOURCE_SLICE => absent_quantities(&mut body),
+        _ => {}
     }
     if let Value::Object(map) = &mut body {
         map.retain(|key, _| !matches!(key.as_str(), "apiVersion" | "kind" | "metadata"));

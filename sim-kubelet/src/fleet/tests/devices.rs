@@ -72,7 +72,8 @@ impl Story {
     /// A claim that has got a device of a driver.
     pub(super) fn claim(&mut self, name: &str, driver: &str) {
         let results = json!([{"request": "r", "driver": driver, "pool": "n1", "device": "gpu-0"}]);
-        let body = json!({"spec": {}, "status": {"allocation": {"devices": {"results": results}}}});
+        let requests = json!([{"name": "r", "exactly": {"deviceClassName": "gpu", "allocationMode": "ExactCount", "count": 1}}]);
+        let body = json!({"spec": {"devices": {"requests": requests}}, "status": {"allocation": {"devices": {"results": results}}}});
         let claim = Object::json(Kind::RESOURCE_CLAIM, Meta::named(Key::new("default", name)), body.clone());
         let made = self.world.ask(Request::Create(Box::new(claim)));
         let mut claim = Object::clone(&made);

@@ -60,7 +60,7 @@ fn is_native(name: &str) -> bool {
 }
 
 /// `IsExtendedResourceName`.
-pub(super) fn is_extended(name: &str) -> bool {
+pub(in crate::api::validation) fn is_extended(name: &str) -> bool {
     !is_native(name)
         && !name.starts_with("requests.")
         && names::qualified_name(&format!("requests.{name}")).is_empty()
