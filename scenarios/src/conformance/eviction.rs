@@ -243,7 +243,7 @@ fn printed_threshold(key: &str) -> Result<Threshold, String> {
 }
 
 fn condition(name: &str) -> Option<Condition> {
-    let all = [Condition::MemoryPressure, Condition::DiskPressure, Condition::PidPressure];
+    let all = [Condition::Memory, Condition::Disk, Condition::Pid];
     all.into_iter().find(|c| c.as_str() == name)
 }
 

@@ -123,7 +123,7 @@ impl Run {
     }
 
     fn round(&mut self, minutes: i64) -> Result<Outcome, SplitFilesystem> {
-        self.now = self.now + mins(minutes);
+        self.now += mins(minutes);
         let candidate = |(name, spec)| Candidate { name, uid: name, spec, critical: false };
         let pods: Vec<Candidate<'_>> = self.pods.iter().map(|(n, s)| candidate((n.as_str(), s))).collect();
         self.manager.synchronize(self.now, self.disks, &pods, &mut self.machine)
@@ -132,7 +132,7 @@ impl Run {
     /// A round after so many minutes: whether the disk is under pressure then, and who is evicted.
     fn step(&mut self, what: &str, minutes: i64, pressure: bool, evicted: Option<i64>) -> Result<(), String> {
         let outcome = self.round(minutes).map_err(|e| format!("{what}: {e}"))?;
-        let under = self.manager.conditions().contains(&Condition::DiskPressure);
+        let under = self.manager.conditions().contains(&Condition::Disk);
         let first = self.pods.first().map(|(name, _)| name.as_str()).unwrap_or_default();
         let who = outcome.evicted.first().map(|e| (e.uid.as_str(), e.grace_period));
         let wanted = evicted.map(|grace| (first, grace));
@@ -167,7 +167,7 @@ impl Run {
         let [eviction] = &outcome.evicted[..] else { return Err("nobody is evicted".into()) };
         same("message", eviction.message.as_str(), &input["evictionMessage"])?;
         same("DisruptionTarget", eviction.disruption_target, &true.into())?;
-        same("pressure", self.manager.conditions() == [Condition::DiskPressure], &true.into())
+        same("pressure", self.manager.conditions() == [Condition::Disk], &true.into())
     }
 
     /// `TestDiskPressureNodeFs` and `TestInodePressureFsInodes`.

@@ -183,11 +183,10 @@ mod tests {
         let disks =
             [threshold(Signal::NodeFsAvailable, "1", 0), threshold(Signal::ImageFsInodesFree, "1", 0)];
         let found = conditions(&disks);
-        assert_eq!(found, [Condition::DiskPressure]);
-        let observed =
-            last_observed_at(&found, &LastObserved::from([(Condition::MemoryPressure, at(0))]), at(9));
+        assert_eq!(found, [Condition::Disk]);
+        let observed = last_observed_at(&found, &LastObserved::from([(Condition::Memory, at(0))]), at(9));
         assert_eq!(observed_since(&observed, secs(10), at(9)).len(), 2);
-        assert_eq!(observed_since(&observed, secs(10), at(10)), [Condition::DiskPressure]);
+        assert_eq!(observed_since(&observed, secs(10), at(10)), [Condition::Disk]);
         assert_eq!(observed_since(&observed, secs(10), at(19)), []);
     }
 

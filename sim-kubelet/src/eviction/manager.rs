@@ -237,7 +237,7 @@ impl Manager {
         if self.conditions.is_empty() || critical {
             return Ok(());
         }
-        if self.conditions == [Condition::MemoryPressure] {
+        if self.conditions == [Condition::Memory] {
             let taint = Taint {
                 key: "node.kubernetes.io/memory-pressure".into(),
                 effect: "NoSchedule".into(),

@@ -69,7 +69,7 @@ impl Story {
     }
 
     fn round(&mut self, seconds: i64) -> Outcome {
-        self.now = self.now + secs(seconds);
+        self.now += secs(seconds);
         let pods: Vec<Candidate<'_>> = self
             .specs
             .iter()
@@ -109,7 +109,7 @@ fn soft_thresholds_wait_and_hard_ones_do_not() {
 
     story.node.memory_left = 3 * GIB / 2;
     assert_eq!(story.who(10), []);
-    assert_eq!(story.manager.conditions(), [Condition::MemoryPressure]);
+    assert_eq!(story.manager.conditions(), [Condition::Memory]);
     assert_eq!(story.who(59), []);
     assert_eq!(story.who(1), [("big".to_string(), 30)]);
 
@@ -118,7 +118,7 @@ fn soft_thresholds_wait_and_hard_ones_do_not() {
 
     story.node.memory_left = 5 * GIB;
     assert_eq!(story.who(299), []);
-    assert_eq!(story.manager.conditions(), [Condition::MemoryPressure]);
+    assert_eq!(story.manager.conditions(), [Condition::Memory]);
     assert_eq!(story.who(1), []);
     assert_eq!(story.manager.conditions(), []);
 }

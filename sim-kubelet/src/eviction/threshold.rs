@@ -46,20 +46,20 @@ pub enum Operator {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Condition {
     /// `MemoryPressure`.
-    MemoryPressure,
+    Memory,
     /// `DiskPressure`.
-    DiskPressure,
+    Disk,
     /// `PIDPressure`.
-    PidPressure,
+    Pid,
 }
 
 impl Condition {
     /// Upstream's name.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Condition::MemoryPressure => "MemoryPressure",
-            Condition::DiskPressure => "DiskPressure",
-            Condition::PidPressure => "PIDPressure",
+            Condition::Memory => "MemoryPressure",
+            Condition::Disk => "DiskPressure",
+            Condition::Pid => "PIDPressure",
         }
     }
 }
@@ -115,9 +115,9 @@ impl Signal {
     /// The condition of a node on which it is low.
     pub fn condition(self) -> Option<Condition> {
         Some(match self.resource()? {
-            "memory" => Condition::MemoryPressure,
-            "pids" => Condition::PidPressure,
-            _ => Condition::DiskPressure,
+            "memory" => Condition::Memory,
+            "pids" => Condition::Pid,
+            _ => Condition::Disk,
         })
     }
 }
