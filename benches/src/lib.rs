@@ -4,6 +4,7 @@
 //! inside `cargo test`, and nothing else depends on this crate.
 
 pub mod decisions;
+pub mod devices;
 pub mod queueing;
 pub mod timers;
 pub mod workloads;

@@ -7,7 +7,8 @@
 //! - [`driver`]: what the part of a driver on a node does, and models of some;
 //! - [`features`]: the gates that change what comes out;
 //! - [`taints`]: taints of devices by rule;
-//! - [`pod`]: how pods and claims refer to each other.
+//! - [`pod`]: how pods and claims refer to each other;
+//! - [`topology`]: where devices are and what connects them, as attributes and as a graph.
 //!
 //! Invariants: pure functions of values, without clock and randomness; no panic on any input; orders, errors and their texts are
 //! those of `k8s.io/dynamic-resource-allocation` v0.34.1. Pools are looked at by driver and name, which is one of the orders that
@@ -63,3 +64,4 @@ pub mod inventory;
 pub mod pod;
 pub mod selector;
 pub mod taints;
+pub mod topology;

@@ -47,8 +47,8 @@ impl Selector {
     }
 }
 
-/// Selectors by expression, each compiled once.
-#[derive(Debug)]
+/// Selectors by expression, each compiled once. Clones share what is compiled already.
+#[derive(Clone, Debug)]
 pub struct Selectors {
     env: Env,
     by_expression: FxHashMap<SmolStr, Arc<Selector>>,
