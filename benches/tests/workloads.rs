@@ -4,6 +4,7 @@ use benches::workloads::alone::Alone;
 use benches::workloads::cluster::InCluster;
 use benches::workloads::player::play;
 use benches::workloads::{Size, Templates, Workload, all};
+use sim_core::features::FeatureGates;
 use sim_core::time::Span;
 use sim_scheduler::Scheduler;
 use sim_scheduler::cycle::Sampling;
@@ -26,6 +27,10 @@ fn scheduler(engine: Engine, sampling: Sampling) -> Scheduler {
     scheduler
 }
 
+fn features(workload: &Workload) -> FeatureGates {
+    workload.features().expect("the gates are there")
+}
+
 fn cycle(workload: &Workload) -> Span {
     workload.scheduling_cycle.map_or(Span::ZERO, |cycle| cycle.0)
 }
@@ -36,7 +41,7 @@ fn both_engines_place_all_pods_and_alike() {
     for workload in &workloads {
         for sampling in [Sampling::All, Sampling::Percentage(0)] {
             let run = |engine| {
-                let mut stage = Alone::new(scheduler(engine, sampling), cycle(workload));
+                let mut stage = Alone::new(scheduler(engine, sampling), cycle(workload), features(workload));
                 play(workload, smallest(workload), &templates, &mut stage).expect("all pods are placed")
             };
             let (fast, plain) = (run(Engine::Fast), run(Engine::Plain));
@@ -52,7 +57,8 @@ fn both_engines_place_all_pods_and_alike() {
 fn clusters_place_all_pods() {
     let (workloads, templates) = workloads();
     for workload in &workloads {
-        let mut stage = InCluster::new(scheduler(Engine::Fast, Sampling::All), cycle(workload));
+        let scheduler = scheduler(Engine::Fast, Sampling::All);
+        let mut stage = InCluster::new(scheduler, cycle(workload), features(workload));
         play(workload, smallest(workload), &templates, &mut stage).expect("all pods are placed");
     }
 }

@@ -63,8 +63,9 @@ fn run() -> Result<(), String> {
         let (workload, size) = workload
             .and_then(|w| Some((w, w.sizes.iter().find(|s| s.name == *size)?)))
             .ok_or_else(|| format!("there is no workload {name}/{size}"))?;
-        let alone = || Alone::new(Scheduler::default(), Span::ZERO);
-        let stored = || InCluster::new(Scheduler::default(), Span::ZERO);
+        let features = workload.features()?;
+        let alone = || Alone::new(Scheduler::default(), Span::ZERO, features);
+        let stored = || InCluster::new(Scheduler::default(), Span::ZERO, features);
         let alone = per_object(workload, size, |size| held(workload, size, &templates, alone))?;
         let stored = per_object(workload, size, |size| held(workload, size, &templates, stored))?;
         println!("| {name}/{} | {} | {} | {} | {} |", size.name, alone.0, stored.0, alone.1, stored.1);

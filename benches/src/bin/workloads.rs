@@ -141,10 +141,14 @@ fn measure(args: &Args, workload: &Workload, size: &Size) -> Result<Measured, St
         scheduler.sampling = Sampling::All;
     }
     let cycle = workload.scheduling_cycle.map_or(Span::ZERO, |cycle| cycle.0);
-    let templates = Templates::load()?;
+    let (templates, features) = (Templates::load()?, workload.features()?);
     let Played { pods, cpu_nanos, attempts, digest } = match args.stage {
-        StageName::Scheduler => play(workload, size, &templates, &mut Alone::new(scheduler, cycle))?,
-        StageName::Cluster => play(workload, size, &templates, &mut InCluster::new(scheduler, cycle))?,
+        StageName::Scheduler => {
+            play(workload, size, &templates, &mut Alone::new(scheduler, cycle, features))?
+        }
+        StageName::Cluster => {
+            play(workload, size, &templates, &mut InCluster::new(scheduler, cycle, features))?
+        }
     };
     Ok(Measured { pods, cpu_nanos, attempts, digest, peak: peak_rss() })
 }

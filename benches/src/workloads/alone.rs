@@ -3,18 +3,21 @@
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
+use serde_json::{Value, json};
 use sim_core::api::error::{ApiError, Reason};
 use sim_core::api::kind::Kind;
 use sim_core::api::meta::{Key, Uid};
-use sim_core::api::object::{Body, Object};
+use sim_core::api::object::{Body, Object, Pod};
 use sim_core::api::request::{Change, ChangeKind, PodStatusPatch, Reply, Request, Tag};
 use sim_core::engine::component::{Component, Ctx, Env};
 use sim_core::engine::kernel::Kernel;
 use sim_core::engine::random::Seed;
 use sim_core::engine::timing::{Delay, Timing};
+use sim_core::features::FeatureGates;
 use sim_core::time::{Span, Time};
 use sim_scheduler::Scheduler;
 use sim_scheduler::scheduler::Timer;
+use smol_str::SmolStr;
 
 use super::Stage;
 
@@ -40,9 +43,9 @@ pub struct Alone {
 
 impl Alone {
     /// A scheduler that has seen nothing yet.
-    pub fn new(mut scheduler: Scheduler, cycle: Span) -> Alone {
+    pub fn new(mut scheduler: Scheduler, cycle: Span, features: FeatureGates) -> Alone {
         let timing = Timing { scheduling_cycle: Delay::Constant(cycle), ..Timing::instant() };
-        let mut kernel = Kernel::new(Env { seed: Seed(1), timing, ..Env::default() });
+        let mut kernel = Kernel::new(Env { seed: Seed(1), timing, features, ..Env::default() });
         let mut outbox = Vec::new();
         kernel.ctx(Event::Timer, &mut outbox, |ctx| scheduler.started(ctx));
         let watched = scheduler.watches().into_iter().map(|watch| watch.kind).collect();
@@ -85,23 +88,32 @@ impl Alone {
                 self.tell(change);
                 Ok(gone)
             }
+            Request::Update(object) | Request::UpdateStatus(object) => {
+                let place = (object.kind, object.meta.key.clone());
+                self.change(place, |new| (new.meta, new.body) = (object.meta, object.body))
+            }
             other => Err(ApiError::new(Reason::BadRequest, format!("nobody here does {other:?}"))),
         }
     }
 
-    fn change_pod(
+    fn change_pod(&mut self, key: Key, edit: impl FnOnce(&mut Pod)) -> Result<Arc<Object>, ApiError> {
+        self.change((Kind::POD, key), |new| {
+            if let Body::Pod(body) = &mut new.body {
+                edit(body);
+            }
+        })
+    }
+
+    fn change(
         &mut self,
-        key: Key,
-        edit: impl FnOnce(&mut sim_core::api::object::Pod),
+        place: (Kind, Key),
+        edit: impl FnOnce(&mut Object),
     ) -> Result<Arc<Object>, ApiError> {
-        let place = (Kind::POD, key);
         let Some(old) = self.objects.get_mut(&place) else { return Err(absent(&place.1)) };
         let mut new = Object::clone(old);
+        edit(&mut new);
         self.revision += 1;
         new.meta.resource_version = self.revision;
-        if let Body::Pod(body) = &mut new.body {
-            edit(body);
-        }
         let new = Arc::new(new);
         let old = std::mem::replace(old, new.clone());
         self.tell(Change { kind: ChangeKind::Modified, old: Some(old), new: new.clone() });
@@ -114,12 +126,18 @@ impl Alone {
 }
 
 fn absent(key: &Key) -> ApiError {
-    ApiError::new(Reason::NotFound, format!("pod {key} is gone"))
+    ApiError::new(Reason::NotFound, format!("{key} is gone"))
 }
 
 fn merge(status: &mut sim_core::api::pod_status::PodStatus, patch: PodStatusPatch) {
     if let Some(node) = patch.nominated_node_name {
         status.nominated_node_name = node;
+    }
+    if !patch.resource_claim_statuses.is_empty() {
+        let entry = |(name, claim): (SmolStr, Option<SmolStr>)| json!({"name": name.as_str(), "resourceClaimName": claim.as_deref()});
+        let entries: Vec<Value> = patch.resource_claim_statuses.into_iter().map(entry).collect();
+        let other = Arc::make_mut(status.other.get_or_insert_default());
+        other.insert("resourceClaimStatuses".to_owned(), Value::Array(entries));
     }
     for condition in patch.conditions {
         match status.conditions.iter_mut().find(|c| c.kind == condition.kind) {
@@ -166,6 +184,14 @@ impl Stage for Alone {
         let options = sim_core::api::request::DeleteOptions::default();
         // What is gone already need not be deleted.
         let _ = self.carry_out(Request::Delete { kind, key: key.clone(), options });
+    }
+
+    fn request(&mut self, request: Request) -> Result<(), String> {
+        self.carry_out(request).map(drop).map_err(|e| e.to_string())
+    }
+
+    fn uid(&self, kind: Kind, key: &Key) -> Option<Uid> {
+        Some(self.objects.get(&(kind, key.clone()))?.meta.uid)
     }
 
     fn is_pending(&self, pod: &Key) -> bool {

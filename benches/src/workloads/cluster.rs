@@ -2,10 +2,11 @@
 
 use sim_cluster::Cluster;
 use sim_core::api::kind::Kind;
-use sim_core::api::meta::Key;
+use sim_core::api::meta::{Key, Uid};
 use sim_core::api::object::Object;
 use sim_core::api::request::{DeleteOptions, Request};
 use sim_core::engine::timing::{Delay, Timing};
+use sim_core::features::FeatureGates;
 use sim_core::time::{Span, Time};
 use sim_scheduler::Scheduler;
 
@@ -17,9 +18,9 @@ pub struct InCluster(pub Cluster);
 
 impl InCluster {
     /// An empty cluster.
-    pub fn new(scheduler: Scheduler, cycle: Span) -> InCluster {
+    pub fn new(scheduler: Scheduler, cycle: Span, features: FeatureGates) -> InCluster {
         let timing = Timing { scheduling_cycle: Delay::Constant(cycle), ..Timing::instant() };
-        let mut cluster = Cluster::builder().seed(1).timing(timing).build_empty();
+        let mut cluster = Cluster::builder().seed(1).timing(timing).features(features).build_empty();
         cluster.run_scheduler(scheduler);
         InCluster(cluster)
     }
@@ -54,6 +55,14 @@ impl Stage for InCluster {
         let options = DeleteOptions { grace_period_seconds: Some(0), ..DeleteOptions::default() };
         // What is gone already need not be deleted.
         let _ = self.0.request(Request::Delete { kind, key: key.clone(), options });
+    }
+
+    fn request(&mut self, request: Request) -> Result<(), String> {
+        self.0.request(request).map(drop).map_err(|e| e.to_string())
+    }
+
+    fn uid(&self, kind: Kind, key: &Key) -> Option<Uid> {
+        Some(self.0.get(kind, key)?.meta.uid)
     }
 
     fn is_pending(&self, pod: &Key) -> bool {

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::Deserialize as Derive;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use sim_core::duration::Duration;
+use sim_core::features::FeatureGates;
 
 /// A test case: what happens, and in which sizes.
 #[derive(Clone, Debug, Derive)]
@@ -19,10 +20,27 @@ pub struct Workload {
     pub upstream: Option<String>,
     /// What a scheduling cycle takes of virtual time; nothing by default. Churn and deletions are paced by it.
     pub scheduling_cycle: Option<Duration>,
+    /// Feature gates, by name; the others are as in v1.34.
+    #[serde(default)]
+    pub feature_gates: BTreeMap<String, bool>,
     /// What happens, one after the other.
     pub steps: Vec<Step>,
     /// In which sizes it is run.
     pub sizes: Vec<Size>,
+}
+
+impl Workload {
+    /// The feature gates of the cluster.
+    ///
+    /// # Errors
+    /// There is no such gate.
+    pub fn features(&self) -> Result<FeatureGates, String> {
+        let mut gates = FeatureGates::default();
+        for (name, on) in &self.feature_gates {
+            gates.set_by_name(name, *on).map_err(|e| e.to_string())?;
+        }
+        Ok(gates)
+    }
 }
 
 /// A size of a workload.
@@ -110,6 +128,8 @@ pub enum Step {
     Namespaces(Namespaces),
     /// An object of any kind is made.
     Object(One),
+    /// Every node that was made so far publishes GPUs.
+    Devices(Devices),
     /// Pods are made, and waited for.
     Pods(Pods),
     /// The bound pods of an earlier step are deleted one by one from now on.
@@ -156,6 +176,14 @@ pub struct One {
     pub namespace: Option<String>,
 }
 
+/// See [`Step::Devices`].
+#[derive(Clone, Debug, Derive)]
+#[serde(rename_all = "camelCase")]
+pub struct Devices {
+    /// How many per node.
+    pub gpus: usize,
+}
+
 /// See [`Step::Pods`].
 #[derive(Clone, Debug, Derive)]
 #[serde(rename_all = "camelCase")]
@@ -173,6 +201,9 @@ pub struct Pods {
     pub indexed: bool,
     /// The ReplicaSet that owns them.
     pub replica_set: Option<String>,
+    /// Templates of the ResourceClaims that are made for each pod, in the order of its `spec.resourceClaims`.
+    #[serde(default)]
+    pub claims: Vec<String>,
     /// Their placement is what is measured.
     #[serde(default)]
     pub measured: bool,

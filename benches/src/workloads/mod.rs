@@ -5,6 +5,7 @@
 
 pub mod alone;
 pub mod cluster;
+mod devices;
 pub mod format;
 pub mod measure;
 pub mod player;
@@ -14,8 +15,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sim_core::api::kind::Kind;
-use sim_core::api::meta::Key;
+use sim_core::api::meta::{Key, Uid};
 use sim_core::api::object::Object;
+use sim_core::api::request::Request;
 use sim_core::load::{LoadOptions, Source, read};
 use sim_core::time::Time;
 use sim_scheduler::Scheduler;
@@ -39,6 +41,13 @@ pub trait Stage {
     fn create(&mut self, objects: Vec<Object>) -> Result<(), String>;
     /// Deletes an object now, without grace.
     fn delete(&mut self, kind: Kind, key: &Key);
+    /// Sends a request now.
+    ///
+    /// # Errors
+    /// It is refused.
+    fn request(&mut self, request: Request) -> Result<(), String>;
+    /// The uid of an object, if there is one.
+    fn uid(&self, kind: Kind, key: &Key) -> Option<Uid>;
     /// True if a pod exists and has no node.
     fn is_pending(&self, pod: &Key) -> bool;
     /// Digest of all that happened.

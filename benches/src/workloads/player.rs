@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 
 use sim_core::api::kind::Kind;
-use sim_core::api::meta::Key;
+use sim_core::api::meta::{Key, OwnerReference, Uid};
 use sim_core::api::object::Object;
+use sim_core::api::request::{PodStatusPatch, Request};
 use sim_core::time::{Span, Time, hours};
 use smol_str::{SmolStr, format_smolstr};
 
+use super::devices;
 use super::format::{Churn, DeletePods, Pods, Size, Step, Workload};
 use super::measure::cpu_nanos;
 use super::templates::{Templates, index, named, node, own};
@@ -48,6 +50,7 @@ struct Player<'a, S> {
     templates: &'a Templates,
     stage: &'a mut S,
     nodes: usize,
+    node_names: Vec<SmolStr>,
     /// By step: the pods it made.
     made: Vec<Vec<Key>>,
     beside: Vec<Beside<'a>>,
@@ -66,12 +69,30 @@ pub fn play<S: Stage>(
 ) -> Result<Played, String> {
     let made = vec![Vec::new(); workload.steps.len()];
     let (beside, played) = (Vec::new(), Played::default());
-    let mut player = Player { workload, size, templates, stage, nodes: 0, made, beside, played };
+    let mut player =
+        Player { workload, size, templates, stage, nodes: 0, node_names: Vec::new(), made, beside, played };
     for at in 0..workload.steps.len() {
         player.step(at).map_err(|e| format!("{}/{}: step {at}: {e}", workload.name, size.name))?;
     }
     player.played.digest = player.stage.digest();
     Ok(player.played)
+}
+
+/// Names of a pod's `spec.resourceClaims`.
+fn entries(pod: &Object) -> Vec<SmolStr> {
+    let claims = pod.as_pod().and_then(|pod| pod.spec.resource_claims.as_ref());
+    claims.into_iter().flatten().map(|claim| SmolStr::new(&claim.name)).collect()
+}
+
+fn owner_of(pod: &Key, uid: Uid) -> OwnerReference {
+    OwnerReference {
+        api_version: SmolStr::new_static("v1"),
+        kind: SmolStr::new_static("Pod"),
+        name: pod.name.clone(),
+        uid,
+        controller: true,
+        block_owner_deletion: true,
+    }
 }
 
 impl<'a, S: Stage> Player<'a, S> {
@@ -82,7 +103,14 @@ impl<'a, S: Stage> Player<'a, S> {
                 let template = templates.get(&nodes.template)?;
                 let first = self.nodes;
                 self.nodes += nodes.count.of(size)?;
-                self.stage.create((first..self.nodes).map(|i| node(template, nodes, i)).collect())
+                let made: Vec<Object> = (first..self.nodes).map(|i| node(template, nodes, i)).collect();
+                self.node_names.extend(made.iter().map(|node| node.meta.key.name.clone()));
+                self.stage.create(made)
+            }
+            Step::Devices(made) => {
+                self.stage.create(devices::classes())?;
+                let slices = self.node_names.iter().flat_map(|node| devices::slices(node, made.gpus));
+                self.stage.create(slices.collect())
             }
             Step::Namespaces(namespaces) => {
                 let template = templates.get(&namespaces.template)?;
@@ -117,9 +145,14 @@ impl<'a, S: Stage> Player<'a, S> {
     fn pods(&mut self, at: usize, pods: &Pods) -> Result<(), String> {
         let objects = self.make(at, pods)?;
         let keys: Vec<Key> = objects.iter().map(|pod| pod.meta.key.clone()).collect();
+        let entries: Vec<Vec<SmolStr>> =
+            objects.iter().filter(|_| !pods.claims.is_empty()).map(entries).collect();
         let attempts = self.attempts();
         let cpu = cpu_nanos();
         self.stage.create(objects)?;
+        for (key, entries) in keys.iter().zip(entries) {
+            self.make_claims(pods, key, entries)?;
+        }
         if !pods.no_wait {
             self.wait_for(&keys)?;
         }
@@ -132,6 +165,20 @@ impl<'a, S: Stage> Player<'a, S> {
         }
         self.made[at] = keys;
         Ok(())
+    }
+
+    /// Makes the claims of a pod, as the controller for ResourceClaims does.
+    fn make_claims(&mut self, pods: &Pods, pod: &Key, entries: Vec<SmolStr>) -> Result<(), String> {
+        let uid = self.stage.uid(Kind::POD, pod).ok_or_else(|| format!("pod {pod} is gone"))?;
+        let mut patch = PodStatusPatch::default();
+        for (template, entry) in pods.claims.iter().zip(entries) {
+            let name = format_smolstr!("{}-{entry}", pod.name);
+            let mut claim = named(self.templates.get(template)?, name.clone(), Some(&pod.namespace));
+            claim.meta.owner_references.push(owner_of(pod, uid));
+            self.stage.create(vec![claim])?;
+            patch.resource_claim_statuses.push((entry, Some(name)));
+        }
+        self.stage.request(Request::PatchPodStatus { key: pod.clone(), uid, patch: Box::new(patch) })
     }
 
     fn attempts(&self) -> Attempts {

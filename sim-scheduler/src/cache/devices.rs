@@ -1,4 +1,4 @@
-//! ResourceSlices and DeviceClasses as the allocator wants them: made once, and kept until an object changes.
+//! ResourceSlices, DeviceClasses and DeviceTaintRules as the allocator wants them: made once, and kept until an object changes.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,11 +7,12 @@ use serde::Deserialize;
 use sim_core::api::kind::Kind;
 use sim_core::api::meta::Key;
 use sim_core::api::object::Object;
-use sim_core::features::FeatureGates;
+use sim_core::features::{FeatureGates, Gate};
 use sim_dra::allocator::{Allocator, Classes};
-use sim_dra::api::{DeviceClass, Metadata, ResourceClaim, ResourceSlice};
+use sim_dra::api::{DeviceClass, DeviceTaintRule, Metadata, ResourceClaim, ResourceSlice};
 use sim_dra::inventory::{Inventory, Slice};
 use sim_dra::selector::Selectors;
+use sim_dra::taints::Rules;
 
 use super::reach::{Reach, only_node};
 use super::searches::{Searches, Wish};
@@ -22,14 +23,27 @@ use crate::mask::Mask;
 #[derive(Clone, Debug, Default)]
 struct Derived {
     features: FeatureGates,
-    slices_at: u64,
-    slices: BTreeMap<Key, (Arc<Object>, Arc<Slice>)>,
+    /// Of slices, classes and rules.
+    at: [u64; 3],
+    slices: BTreeMap<Key, Seen>,
+    /// Rises when slices change, as they are seen.
+    version: u64,
     inventory: Arc<Inventory>,
-    classes_at: u64,
     classes: Arc<Classes>,
+    rules: Rules,
     allocations_at: u64,
     reach: Reach,
     searches: Searches,
+}
+
+/// A slice.
+#[derive(Clone, Debug)]
+struct Seen {
+    object: Arc<Object>,
+    /// As the driver published it.
+    body: Arc<ResourceSlice>,
+    /// With the taints of rules; `None` if these could not be told when it came.
+    slice: Option<Arc<Slice>>,
 }
 
 /// Everything that allocators of different pods share.
@@ -52,8 +66,13 @@ impl Devices {
     /// What is derived of the objects as they are now.
     fn derived(&self, cluster: &Cache) -> MutexGuard<'_, Derived> {
         let mut derived = self.derived.lock().unwrap_or_else(PoisonError::into_inner);
-        derived.refresh(cluster);
+        derived.refresh(cluster, &self.selectors);
         derived
+    }
+
+    /// See [`Cache::devices_version`].
+    pub(super) fn version(&self, cluster: &Cache) -> u64 {
+        self.derived(cluster).version
     }
 
     /// An allocator for claims.
@@ -87,17 +106,30 @@ impl Devices {
 }
 
 impl Derived {
-    fn refresh(&mut self, cluster: &Cache) {
+    fn refresh(&mut self, cluster: &Cache, selectors: &Mutex<Option<Selectors>>) {
         let objects = &cluster.objects;
         if self.features != objects.features() {
             self.features = objects.features();
             self.searches.clear();
         }
-        if self.slices_at != objects.generation(Kind::RESOURCE_SLICE) {
-            self.read_slices(cluster);
-        }
-        if self.classes_at != objects.generation(Kind::DEVICE_CLASS) {
-            self.read_classes(objects);
+        let tainted = self.features.on(Gate::DRADeviceTaints);
+        let at = [Kind::RESOURCE_SLICE, Kind::DEVICE_CLASS, Kind::DEVICE_TAINT_RULE];
+        let at =
+            at.map(
+                |kind| if kind == Kind::DEVICE_TAINT_RULE && !tainted { 0 } else { objects.generation(kind) },
+            );
+        if self.at != at {
+            let old = std::mem::replace(&mut self.at, at);
+            if old[1] != at[1] {
+                self.read_classes(objects);
+            }
+            let other_rules = old[2] != at[2] || tainted && old[1] != at[1];
+            if other_rules {
+                self.read_rules(tainted, objects, selectors);
+            }
+            if other_rules || old[0] != at[0] {
+                self.read_slices(cluster, other_rules);
+            }
         }
         let (touched, mark) = objects.pools_touched_since(self.allocations_at);
         self.allocations_at = mark;
@@ -107,28 +139,42 @@ impl Derived {
         }
     }
 
-    fn read_slices(&mut self, cluster: &Cache) {
-        self.slices_at = cluster.objects.generation(Kind::RESOURCE_SLICE);
+    /// The slices with the taints that rules add (`resourceslice/tracker`).
+    // DIFFERS: upstream warns about selectors of rules that fail in an Event of the rule; here they are about nothing in silence.
+    fn read_slices(&mut self, cluster: &Cache, other_rules: bool) {
         let mut known = std::mem::take(&mut self.slices);
         let mut changed = Vec::new();
         for object in cluster.objects.list(Kind::RESOURCE_SLICE) {
-            let key = object.key();
-            let old = known.remove(key);
-            let slice = match old {
-                Some((of, slice)) if Arc::ptr_eq(&of, object) => slice,
-                // What cannot be read could not have been stored upstream.
-                old => {
-                    changed.extend(old.map(|(_, slice)| slice));
-                    let Some(mut body) = decode::<ResourceSlice>(object) else { continue };
-                    body.metadata = metadata(object);
-                    let slice = Arc::new(Slice::new(Arc::new(body)));
-                    changed.push(slice.clone());
-                    slice
+            let old = known.remove(object.key());
+            let body = match old {
+                Some(old) if Arc::ptr_eq(&old.object, object) && !other_rules => {
+                    self.slices.insert(object.key().clone(), old);
+                    continue;
                 }
+                Some(ref old) if Arc::ptr_eq(&old.object, object) => old.body.clone(),
+                // What cannot be read could not have been stored upstream.
+                _ => match decode::<ResourceSlice>(object) {
+                    Some(body) => Arc::new(ResourceSlice { metadata: metadata(object), ..body }),
+                    None => continue,
+                },
             };
-            self.slices.insert(key.clone(), (object.clone(), slice));
+            let seen = self.rules.apply(&body).outcome;
+            let mut slice = old.and_then(|old| old.slice);
+            if let Ok(seen) = seen
+                && slice.as_ref().is_none_or(|slice| *slice.body() != *seen)
+            {
+                changed.extend(slice.take());
+                let new = Arc::new(Slice::new(seen));
+                changed.push(new.clone());
+                slice = Some(new);
+            }
+            self.slices.insert(object.key().clone(), Seen { object: object.clone(), body, slice });
         }
-        changed.extend(known.into_values().map(|(_, slice)| slice));
+        changed.extend(known.into_values().filter_map(|seen| seen.slice));
+        if changed.is_empty() {
+            return;
+        }
+        self.version += 1;
         for slice in changed {
             match only_node(&slice) {
                 None => self.reach.all_changed(),
@@ -139,17 +185,28 @@ impl Derived {
                 }
             }
         }
-        self.reach.set_slices(self.slices.values().map(|(_, slice)| &**slice));
-        let slices = self.slices.values().map(|(_, slice)| slice.clone()).collect();
+        let slices: Vec<_> = self.slices.values().filter_map(|seen| seen.slice.clone()).collect();
+        self.reach.set_slices(slices.iter().map(|slice| &**slice));
         self.inventory = Arc::new(Inventory::new(slices));
     }
 
+    fn read_rules(&mut self, tainted: bool, objects: &Objects, selectors: &Mutex<Option<Selectors>>) {
+        if !tainted {
+            self.rules = Rules::default();
+            return;
+        }
+        let mut selectors = selectors.lock().unwrap_or_else(PoisonError::into_inner);
+        let rules = objects.list(Kind::DEVICE_TAINT_RULE).filter_map(|object| {
+            let rule = decode::<DeviceTaintRule>(object)?;
+            Some(Arc::new(DeviceTaintRule { metadata: metadata(object), ..rule }))
+        });
+        self.rules = Rules::new(rules, &self.classes, selectors.get_or_insert_with(Selectors::stored));
+    }
+
     fn read_classes(&mut self, objects: &Objects) {
-        self.classes_at = objects.generation(Kind::DEVICE_CLASS);
         let of = |object: &Arc<Object>| {
-            let mut class = decode::<DeviceClass>(object)?;
-            class.metadata = metadata(object);
-            Some((object.key().name.clone(), Arc::new(class)))
+            let class = decode::<DeviceClass>(object)?;
+            Some((object.key().name.clone(), Arc::new(DeviceClass { metadata: metadata(object), ..class })))
         };
         self.classes = Arc::new(objects.list(Kind::DEVICE_CLASS).filter_map(of).collect());
         // Allocators look classes up when they are made.

@@ -161,6 +161,11 @@ impl Cache {
         self.devices.allocator(self, claims)
     }
 
+    /// Rises when devices that drivers offer change, or their taints. Costs a look at all slices after a change.
+    pub fn devices_version(&self) -> u64 {
+        self.devices.version(self)
+    }
+
     /// Takes nodes that do not have the devices out of a mask, by position in the order. Only nodes are searched about which
     /// something changed since claims like these were asked about. False if an allocator gives an error about one.
     pub fn filter_by_devices(&self, wish: &Wish, mask: &mut Mask) -> bool {

@@ -6,6 +6,7 @@ use sim_core::api::kind::Kind;
 use sim_core::api::object::Object;
 use sim_core::api::pod_status::PodStatus;
 use sim_core::api::request::{Change, ChangeKind};
+use sim_core::features::Gate;
 use sim_core::time::Time;
 
 use super::{Scheduler, uid};
@@ -65,6 +66,9 @@ impl Scheduler {
     fn object_changed(&mut self, now: Time, change: &Change) {
         let (kind, key) = (change.new.kind, &change.new.meta.key);
         let known = self.cache.objects().get(kind, key).cloned();
+        let tainting = matches!(kind, Kind::DEVICE_TAINT_RULE | Kind::DEVICE_CLASS)
+            && self.cache.objects().features().on(Gate::DRADeviceTaints);
+        let devices = if tainting { self.cache.devices_version() } else { 0 };
         match change.kind {
             ChangeKind::Deleted => self.cache.objects_mut().remove(kind, key),
             _ => self.cache.objects_mut().set(change.new.clone()),
@@ -82,6 +86,15 @@ impl Scheduler {
                 (_, Some(old)) => (ActionType::UPDATE, Some(old), Some(&change.new)),
             };
             self.happened(now, ClusterEvent::new(resource, action), old, new);
+        }
+        // Upstream sees slices through the rules: those whose taints are others now have changed.
+        if tainting && self.cache.devices_version() != devices {
+            self.happened(
+                now,
+                ClusterEvent::new(EventResource::ResourceSlice, ActionType::UPDATE),
+                None,
+                None,
+            );
         }
     }
 

@@ -105,6 +105,7 @@ const LOOKED_UP: &[Kind] = &[
     Kind::RESOURCE_CLAIM,
     Kind::RESOURCE_SLICE,
     Kind::DEVICE_CLASS,
+    Kind::DEVICE_TAINT_RULE,
     Kind::POD_GROUP,
 ];
 

@@ -251,3 +251,45 @@ fn requests_that_cannot_be_met_on_any_node() {
         "UnschedulableAndUnresolvable: request r/a: device class none does not exist",
     );
 }
+
+#[test]
+fn tainted_devices_are_for_requests_that_tolerate_the_taint_if_the_gate_is_on() {
+    let rule = |selector: Value| {
+        let taint = json!({"key": "broken", "effect": "NoSchedule"});
+        Arc::new(stored(
+            Kind::DEVICE_TAINT_RULE,
+            "r",
+            json!({"spec": {"deviceSelector": selector, "taint": taint}}),
+        ))
+    };
+    let (off, on) = (FeatureGates::default(), FeatureGates::default().with(Gate::DRADeviceTaints));
+    let device = |device: &str| json!({"device": device});
+    let cel = |expression: &str| json!({"selectors": [{"cel": {"expression": expression}}]});
+    for (gates, selector, expected, changes) in [
+        (off, device("d0"), "d0", false),
+        (on, device("d0"), "d1", true),
+        (on, device("d1"), "d0", true),
+        (on, json!({"pool": "n"}), "cannot allocate all claims", true),
+        (on, json!({"deviceClassName": "gpu"}), "cannot allocate all claims", true),
+        (on, json!({"deviceClassName": "none"}), "d0", false),
+        // DIFFERS: fails, and nobody is warned.
+        (on, cel("device.attributes['x'].y == 1"), "d0", false),
+        // Does not compile: what was known of the slice stays, which is nothing.
+        (on, cel("what"), "cannot allocate all claims", true),
+    ] {
+        let mut cache = cluster();
+        cache.objects_mut().set_features(gates);
+        cache.objects_mut().set(rule(selector.clone()));
+        let said = match reserve(&mut cache, &user("p", "a")) {
+            Ok(claims) => {
+                let allocation = claims.claims[0].allocation.as_ref().expect("devices");
+                allocation["devices"]["results"][0]["device"].as_str().unwrap_or_default().to_owned()
+            }
+            Err(why) => why,
+        };
+        assert_eq!(said, expected, "{selector}");
+        let version = cache.devices_version();
+        cache.objects_mut().set(rule(json!({"driver": "another"})));
+        assert_eq!(cache.devices_version() != version, changes, "{selector}");
+    }
+}

@@ -30,6 +30,8 @@ pub(super) enum DeviceStep {
     RemoveSlice(u8),
     /// The class of everything has a selector, which may fail, or none.
     Class(u8),
+    /// A rule taints the devices of a pool, those of a model, or is gone.
+    Rule(u8),
     /// The oldest allocation that is being written is there.
     Written,
     /// The oldest allocation that is being written will never be.
@@ -54,6 +56,7 @@ pub(super) fn steps() -> impl Strategy<Value = DeviceStep> {
         6 => slice,
         1 => (0_u8..8).prop_map(DeviceStep::RemoveSlice),
         1 => (0_u8..8).prop_map(DeviceStep::Class),
+        1 => (0_u8..12).prop_map(DeviceStep::Rule),
         3 => Just(DeviceStep::Written),
         1 => Just(DeviceStep::GivenUp),
         2 => any::<u8>().prop_map(DeviceStep::Free),
@@ -90,6 +93,20 @@ impl Claims {
                         self.set(objects, Kind::DEVICE_CLASS, key, json!({"spec": {"selectors": selectors}}))
                     }
                 }
+            }
+            DeviceStep::Rule(about) => {
+                let key = Key::cluster("rule");
+                let selector = match about {
+                    0..9 => json!({"pool": format!("n{about}")}),
+                    9 => {
+                        json!({"selectors": [{"cel": {"expression": "device.attributes['d'].model == 'a'"}}]})
+                    }
+                    10 => json!({"deviceClassName": "any"}),
+                    _ => return objects.remove(Kind::DEVICE_TAINT_RULE, &key),
+                };
+                let taint = json!({"key": "broken", "effect": "NoSchedule"});
+                let body = json!({"spec": {"deviceSelector": selector, "taint": taint}});
+                self.set(objects, Kind::DEVICE_TAINT_RULE, key, body);
             }
             DeviceStep::Written => {
                 if let Some((key, uid, claim)) = self.writing.pop_front() {

@@ -254,7 +254,8 @@ fn fast_equals_plain() {
             };
             let gates = FeatureGates::default();
             let tally = replay(&steps, &default, &ties, gates)?;
-            replay(&steps, &wild, &ties, gates.with(Gate::DRAPartitionableDevices))?;
+            let gates = gates.with(Gate::DRAPartitionableDevices).with(Gate::DRADeviceTaints);
+            replay(&steps, &wild, &ties, gates)?;
             total.set(total.get() + tally);
             Ok(())
         });
