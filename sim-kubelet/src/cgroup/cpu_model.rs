@@ -34,11 +34,11 @@ struct Group {
 /// let mut node = CpuModel::new(Time::ZERO, 4);
 /// let half = Knobs { cpu_quota: Some(50_000), ..Knobs::default() };
 /// let job = node.add(GroupId::ROOT, &half);
-/// node.start(job, 1, Some(secs(1)));
-/// // 50 ms in each period of 100: the 20th part is done 50 ms into the 20th period.
+/// node.start(job, 1, Some(millis(990)));
+/// // 50 ms in each period of 100: the last 40 are done in the 20th.
 /// assert_eq!(node.next_event(), Some(Time::ZERO + millis(50)));
 /// let done = node.advance(Time::ZERO + secs(10));
-/// assert_eq!(done, [(Time::ZERO + millis(1950), job)]);
+/// assert_eq!(done, [(Time::ZERO + millis(1940), job)]);
 /// assert_eq!(node.stat(job).nr_throttled, 19);
 /// ```
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@
 //! [`allocatable`] the values per level, [`oom_score`] what the OOM killer is told; [`tree`] has all of it as files.
 //!
 //! What the kernel does with these values: [`share`] divides CPUs by weight, [`bandwidth`] throttles, [`cpu_model`] is both
-//! through time, [`psi`] averages how long somebody waited.
+//! through time, [`psi`] averages how long somebody waited; [`memory`] reclaims, swaps and kills.
 //!
 //! Pure functions and state machines: nothing here knows an engine or a cluster. Upstream: pkg/kubelet/cm,
 //! pkg/kubelet/kuberuntime, pkg/kubelet/qos; kernel/sched of Linux.
@@ -15,6 +15,7 @@ pub mod container;
 pub mod cpu;
 pub mod cpu_model;
 pub mod knobs;
+pub mod memory;
 pub mod name;
 pub mod oom_score;
 pub mod pod;

@@ -40,7 +40,7 @@ impl Line {
 /// pressure.run(Time::ZERO + secs(60), true, CPU / 2, 0);
 /// assert_eq!(
 ///     pressure.file(),
-///     "some avg10=50.00 avg60=31.71 avg300=9.11 total=30000000\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n",
+///     "some avg10=49.84 avg60=30.94 avg300=9.02 total=30000000\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n",
 /// );
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
