@@ -9,7 +9,7 @@ use super::{CycleState, Nominator, Sampling};
 use crate::cache::Slot;
 use crate::extender::{EXTENDER, ExtenderCalls, ExtenderScores, Extenders, Returned};
 use crate::framework::{Attempt, Code, Diagnosis, Normalize, Point, PreFiltered, Profile, Status};
-use crate::node::NodeInfo;
+use crate::node::{NodeInfo, NodePod};
 
 /// Scores of one plugin, parallel to [`Evaluation::feasible`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -330,13 +330,29 @@ pub fn filters_with_nominated_pods(
     nominator: &Nominator,
     node: &NodeInfo,
 ) -> Option<Status> {
-    if let Some((crowded, followed)) = with_nominated_pods(profile, state, attempt, nominator, node) {
+    let promised = nominator.on(&node.name);
+    filters_with_pods(profile, state, attempt, others(attempt.object.meta.uid, promised), node)
+}
+
+/// The same, with some of the pods that were promised the node.
+pub(super) fn filters_with_pods<'p>(
+    profile: &Profile,
+    state: &CycleState,
+    attempt: &Attempt<'_>,
+    promised: impl Iterator<Item = &'p NodePod>,
+    node: &NodeInfo,
+) -> Option<Status> {
+    if let Some((crowded, followed)) = with_pods(profile, state, attempt, promised, node) {
         let status = run_filters(profile, followed.as_ref().unwrap_or(state), attempt, &crowded);
         if status.is_some() {
             return status;
         }
     }
     run_filters(profile, state, attempt, node)
+}
+
+fn others(own: Uid, promised: &[NodePod]) -> impl Iterator<Item = &NodePod> {
+    promised.iter().filter(move |pod| pod.uid != own)
 }
 
 /// The node with the pods of the same or higher priority that were promised it, and the state to match if it is another
@@ -348,16 +364,26 @@ pub(super) fn with_nominated_pods(
     nominator: &Nominator,
     node: &NodeInfo,
 ) -> Option<(NodeInfo, Option<CycleState>)> {
-    let own: Uid = attempt.object.meta.uid;
-    let promised = nominator.on(&node.name).iter();
-    let mut promised =
-        promised.filter(|p| p.uid != own && p.info.priority >= attempt.pod.priority).peekable();
+    let promised = nominator.on(&node.name);
+    with_pods(profile, state, attempt, others(attempt.object.meta.uid, promised), node)
+}
+
+/// The same, of some of the pods that were promised the node.
+pub(super) fn with_pods<'p>(
+    profile: &Profile,
+    state: &CycleState,
+    attempt: &Attempt<'_>,
+    promised: impl Iterator<Item = &'p NodePod>,
+    node: &NodeInfo,
+) -> Option<(NodeInfo, Option<CycleState>)> {
+    let mut promised = promised.filter(|pod| pod.info.priority >= attempt.pod.priority).peekable();
     promised.peek()?;
     let mut crowded = node.clone();
     let mut followed = None;
+    let follows = state.follows_pods(profile);
     for pod in promised {
         crowded.add_pod(pod.uid, pod.info.clone());
-        if profile.follows_pods() {
+        if follows {
             let state = followed.get_or_insert_with(|| state.clone());
             state.add_pod(profile, attempt, pod, &crowded);
         }

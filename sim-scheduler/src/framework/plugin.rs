@@ -178,7 +178,7 @@ pub struct Preemption {
     pub victims: Vec<Uid>,
     /// What was considered, by node: victims and PodDisruptionBudgets that they violate. Only for explanations.
     pub candidates: Vec<(SmolStr, Vec<Uid>, usize)>,
-    /// Nodes that were as good as the chosen one.
+    /// Nodes that were as good as the chosen one, by name. Only for explanations.
     pub tied: Vec<SmolStr>,
 }
 

@@ -26,7 +26,13 @@ pub struct Nominator {
     by_node: FxHashMap<SmolStr, Vec<NodePod>>,
     by_pod: FxHashMap<Uid, Promise>,
     next: u64,
+    /// Nodes whose promises changed, oldest first; the older ones are dropped.
+    changes: Vec<SmolStr>,
+    changes_base: u64,
 }
+
+/// Changes that are always kept; few in tests, so that they see what happens without the older ones.
+const KEPT_CHANGES: usize = if cfg!(test) { 8 } else { 1024 };
 
 fn nominated(pod: &Object) -> &str {
     pod.as_pod().map_or("", |p| &p.status.nominated_node_name)
@@ -39,7 +45,9 @@ impl Nominator {
         self.next += 1;
         self.by_pod.insert(uid, Promise { node: SmolStr::new(node), order: self.next });
         if !node.is_empty() {
-            self.by_node.entry(SmolStr::new(node)).or_default().push(NodePod { uid, info: info.clone() });
+            let node = SmolStr::new(node);
+            self.by_node.entry(node.clone()).or_default().push(NodePod { uid, info: info.clone() });
+            self.changed(node);
         }
     }
 
@@ -71,7 +79,26 @@ impl Nominator {
             if pods.is_empty() {
                 self.by_node.remove(&node);
             }
+            self.changed(node);
         }
+    }
+
+    fn changed(&mut self, node: SmolStr) {
+        self.changes.push(node);
+        let keep = (4 * self.by_node.len()).max(KEPT_CHANGES);
+        if self.changes.len() > 2 * keep {
+            let drop = self.changes.len() - keep;
+            self.changes.drain(..drop);
+            self.changes_base += drop as u64;
+        }
+    }
+
+    /// Nodes whose promises changed since a mark, oldest first, some more than once, and the new mark. `None` if the mark
+    /// is too old: then those of every node may have changed.
+    pub(crate) fn changes_since(&self, mark: u64) -> (Option<&[SmolStr]>, u64) {
+        let end = self.changes_base + self.changes.len() as u64;
+        let nodes = mark.checked_sub(self.changes_base).and_then(|from| self.changes.get(from as usize..));
+        (nodes, end)
     }
 
     /// True if nobody was promised a node.
@@ -79,9 +106,9 @@ impl Nominator {
         self.by_node.is_empty()
     }
 
-    /// Nodes that other pods of at least some priority were promised, in no order.
-    pub(crate) fn nodes_of_others(&self, own: Uid, priority: i32) -> impl Iterator<Item = &str> {
-        let weighs = move |pods: &[NodePod]| pods.iter().any(|p| p.uid != own && p.info.priority >= priority);
+    /// Nodes that pods of at least some priority were promised, in no order.
+    pub(crate) fn nodes(&self, priority: i32) -> impl Iterator<Item = &str> {
+        let weighs = move |pods: &[NodePod]| pods.iter().any(|pod| pod.info.priority >= priority);
         self.by_node.iter().filter(move |(_, pods)| weighs(pods)).map(|(node, _)| node.as_str())
     }
 
@@ -115,6 +142,29 @@ mod tests {
             Arc::make_mut(&mut body.status).nominated_node_name = node.into();
         }
         object
+    }
+
+    #[test]
+    fn changes_are_told_from_a_mark_on_until_it_is_too_old() {
+        let info = Arc::new(pod("p").info());
+        let (a, b) = (pod("a").build().meta.uid, pod("b").build().meta.uid);
+        let mut nominator = Nominator::default();
+        let (changes, start) = nominator.changes_since(0);
+        assert_eq!(changes, Some(&[][..]));
+        nominator.nominate(a, &info, "x");
+        nominator.nominate(b, &info, "y");
+        nominator.nominate(a, &info, "");
+        nominator.remove(a);
+        let (changes, mark) = nominator.changes_since(start);
+        assert_eq!(changes, Some(&["x", "y", "x"].map(SmolStr::new)[..]), "no promise is no change");
+        nominator.remove(b);
+        assert_eq!(nominator.changes_since(mark).0, Some(&[SmolStr::new("y")][..]));
+        for _ in 0..2 * KEPT_CHANGES {
+            nominator.nominate(a, &info, "x");
+        }
+        assert_eq!(nominator.changes_since(mark).0, None, "too old");
+        let (changes, end) = nominator.changes_since(nominator.changes_since(mark).1);
+        assert_eq!((changes, nominator.changes_since(end).0), (Some(&[][..]), Some(&[][..])));
     }
 
     #[test]

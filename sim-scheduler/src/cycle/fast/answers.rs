@@ -7,10 +7,11 @@ use super::column::{Column, LATER};
 use super::refusals::KnownRefusals;
 use super::tournament::{ABSENT, Tournament};
 use crate::cache::Slot;
-use crate::cycle::CycleState;
-use crate::cycle::plain::{normalized, pre_score};
+use crate::cycle::plain::{filters_with_pods, normalized, pre_score, with_pods};
+use crate::cycle::{CycleState, Nominator};
 use crate::framework::{Attempt, Memory, Normalize, Point, PreFiltered, Profile, Reads, Status};
 use crate::mask::Mask;
+use crate::node::{NodeInfo, NodePod};
 
 /// A score plugin whose scores depend on the highest among the feasible nodes.
 pub(super) struct Relative {
@@ -29,10 +30,12 @@ pub(super) struct ClassAnswers {
     pub(super) used: u64,
     order_version: u64,
     mark: u64,
+    /// Mark of the promises that the answers know of.
+    promises: u64,
     /// State after PreFilter and PreScore; the same for all pods of the class.
     pub(super) state: CycleState,
     pub(super) pre_score: Result<(), Status>,
-    /// What the node-local filters say.
+    /// What the node-local filters say, the pods of the class's priority or higher that were promised the node counted in.
     pub(super) fits: Mask,
     pub(super) feasible: usize,
     /// Weighted sum of the scores that stand by themselves.
@@ -114,6 +117,7 @@ impl ClassAnswers {
             used: 0,
             order_version: 0,
             mark: 0,
+            promises: 0,
             state,
             pre_score: Ok(()),
             fits: Mask::default(),
@@ -169,7 +173,7 @@ impl ClassAnswers {
     }
 
     /// Brings the answers up to date. False if the class cannot go the fast way (any more).
-    pub(super) fn update(&mut self, profile: &Profile, attempt: &Attempt<'_>) -> bool {
+    pub(super) fn update(&mut self, profile: &Profile, attempt: &Attempt<'_>, nominator: &Nominator) -> bool {
         for &i in &self.checks {
             *self.state.of_mut(i) = profile.plugin(i).state(attempt.pod);
             match profile.plugin(i).pre_filter(self.state.of_mut(i), attempt) {
@@ -183,16 +187,21 @@ impl ClassAnswers {
         let cluster = attempt.cluster;
         let (changes, mark) = cluster.changes_since(self.mark);
         let old = std::mem::replace(&mut self.mark, mark);
+        let (promises, promises_mark) = nominator.changes_since(self.promises);
+        let old_promises = std::mem::replace(&mut self.promises, promises_mark);
         let same_order = self.order_version == cluster.order_version();
-        if old == mark && same_order {
+        if same_order && (old, old_promises) == (mark, promises_mark) {
             return true;
         }
-        match changes {
-            Some(changes) if same_order && changes.len() < cluster.order().len() => {
+        match (changes, promises) {
+            (Some(changes), Some(promises))
+                if same_order && changes.len() + promises.len() < cluster.order().len() =>
+            {
                 let mut stale = false;
-                for &slot in changes {
+                let promises = promises.iter().filter_map(|node| cluster.slot(node));
+                for slot in changes.iter().copied().chain(promises) {
                     if let Some(at) = cluster.position(slot) {
-                        stale |= self.refresh(profile, attempt, at, slot);
+                        stale |= self.refresh(profile, attempt, nominator, at, slot);
                     }
                 }
                 if stale {
@@ -200,12 +209,12 @@ impl ClassAnswers {
                 }
                 true
             }
-            _ => self.ask_about_all(profile, attempt),
+            _ => self.ask_about_all(profile, attempt, nominator),
         }
     }
 
     /// Asks about every node. False if a score plugin has a say that is not node-local.
-    fn ask_about_all(&mut self, profile: &Profile, attempt: &Attempt<'_>) -> bool {
+    fn ask_about_all(&mut self, profile: &Profile, attempt: &Attempt<'_>, nominator: &Nominator) -> bool {
         let cluster = attempt.cluster;
         let slots = cluster.order();
         let count = slots.len();
@@ -220,6 +229,12 @@ impl ClassAnswers {
         for &i in profile.at(Point::Filter) {
             if !self.state.skip_filter[i] {
                 profile.plugin(i).filter_column(self.state.of(i), attempt, &mut self.fits);
+            }
+        }
+        for at in positions(attempt, nominator.nodes(attempt.pod.priority)) {
+            let node = cluster.node_at(at);
+            if self.fits.has(at) && !self.has_room(profile, attempt, nominator.on(&node.name), node) {
+                self.fits.set(at, false);
             }
         }
         self.feasible = self.fits.count();
@@ -310,8 +325,46 @@ impl ClassAnswers {
         self.tree = tree;
     }
 
+    /// True if the node-local filters let pods of the class pass on a node.
+    fn passes(&self, profile: &Profile, state: &CycleState, attempt: &Attempt<'_>, node: &NodeInfo) -> bool {
+        let mut filters = profile.at(Point::Filter).iter();
+        filters.all(|&i| state.skip_filter[i] || profile.plugin(i).fits(state.of(i), attempt, node))
+    }
+
+    /// True if they do so with the pods that were promised the node, if those weigh.
+    fn has_room(
+        &self,
+        profile: &Profile,
+        attempt: &Attempt<'_>,
+        promised: &[NodePod],
+        node: &NodeInfo,
+    ) -> bool {
+        let crowded = with_pods(profile, &self.state, attempt, promised.iter(), node);
+        crowded.is_none_or(|(crowded, followed)| {
+            self.passes(profile, followed.as_ref().unwrap_or(&self.state), attempt, &crowded)
+        })
+    }
+
+    /// What the node-local filters say about a node with pods that were promised it.
+    pub(super) fn refusal<'p>(
+        &self,
+        profile: &Profile,
+        attempt: &Attempt<'_>,
+        promised: impl Iterator<Item = &'p NodePod>,
+        at: usize,
+    ) -> Option<Status> {
+        filters_with_pods(profile, &self.state, attempt, promised, attempt.cluster.node_at(at))
+    }
+
     /// Asks about one node anew. True if that changes the scores of others.
-    fn refresh(&mut self, profile: &Profile, attempt: &Attempt<'_>, at: usize, slot: Slot) -> bool {
+    fn refresh(
+        &mut self,
+        profile: &Profile,
+        attempt: &Attempt<'_>,
+        nominator: &Nominator,
+        at: usize,
+        slot: Slot,
+    ) -> bool {
         self.refusals.forget(at);
         if self.fits.has(at) {
             self.feasible -= 1;
@@ -321,14 +374,13 @@ impl ClassAnswers {
             }
         }
         let node = attempt.cluster.node(slot);
-        let fits = profile
-            .at(Point::Filter)
-            .iter()
-            .all(|&i| self.state.skip_filter[i] || profile.plugin(i).fits(self.state.of(i), attempt, node));
+        let passes = self.passes(profile, &self.state, attempt, node);
+        let fits = passes && self.has_room(profile, attempt, nominator.on(&node.name), node);
         self.fits.set(at, fits);
-        if fits {
-            self.feasible += 1;
-            self.rescore(profile, attempt, at, slot);
+        self.feasible += usize::from(fits);
+        // Also where there is only no room: a pod that was promised the node itself may take it.
+        if passes {
+            self.rescore(profile, attempt, at, slot, fits);
         }
         if !self.ranked {
             return false;
@@ -339,7 +391,7 @@ impl ClassAnswers {
         stale
     }
 
-    fn rescore(&mut self, profile: &Profile, attempt: &Attempt<'_>, at: usize, slot: Slot) {
+    fn rescore(&mut self, profile: &Profile, attempt: &Attempt<'_>, at: usize, slot: Slot, is_counted: bool) {
         if self.pre_score.is_err() {
             return;
         }
@@ -360,15 +412,23 @@ impl ClassAnswers {
                 invalid |= raw[0] < 0;
                 let old = std::mem::replace(&mut relative.raw[at], raw[0]);
                 relative.nonzero = relative.nonzero + usize::from(raw[0] != 0) - usize::from(old != 0);
-                if self.ranked {
+                if self.ranked && is_counted {
                     *relative.counts.entry(raw[0]).or_default() += 1;
                 }
             }
         }
         self.absolute[at] = absolute;
         self.invalid.set(at, invalid);
-        self.invalid_count += usize::from(invalid);
+        self.invalid_count += usize::from(invalid && is_counted);
     }
+}
+
+/// Positions of the nodes of some names, in order.
+pub(super) fn positions<'n>(attempt: &Attempt<'_>, names: impl Iterator<Item = &'n str>) -> Vec<usize> {
+    let cluster = attempt.cluster;
+    let mut positions: Vec<usize> = names.filter_map(|name| cluster.position(cluster.slot(name)?)).collect();
+    positions.sort_unstable();
+    positions
 }
 
 /// True if a plugin takes part in finding a node by PreFilter alone.

@@ -1,9 +1,9 @@
 //! The choice of a node from kept answers.
 
 use super::FastOutcome;
-use super::answers::{ClassAnswers, Relative};
+use super::answers::{ClassAnswers, Relative, positions};
 use crate::cycle::TieBreak;
-use crate::cycle::plain::{Search, filters_with_nominated_pods, normalized, run_filters};
+use crate::cycle::plain::{Search, filters_with_nominated_pods, normalized};
 use crate::framework::{Code, Point, Status};
 use crate::mask::Mask;
 
@@ -36,14 +36,18 @@ impl<'a> Choice<'a> {
         if let Some(outcome) = self.nominated_first(ties) {
             return outcome;
         }
-        let others = self.nodes_promised_to_others();
+        let own = self.without_own_promise();
         let has_columns = self.answers.has_active_columns();
         let enough = self.enough();
         let all = self.answers.feasible > 0 && enough >= self.answers.feasible;
-        if all && !has_columns && others.is_empty() && self.answers.rank(self.search.profile) {
+        if all && !has_columns && own.is_none() && self.answers.rank(self.search.profile) {
             return self.best_of_all(ties);
         }
         self.scratch.mask.copy_from(&self.answers.fits);
+        if let Some((at, refused)) = own {
+            self.scratch.mask.set(at, refused.is_none());
+            self.promised.extend(refused.map(|status| (at, status)));
+        }
         self.answers.filtered = false;
         let attempt = &self.search.attempt;
         let ClassAnswers { columns, filtered, .. } = &mut *self.answers;
@@ -55,7 +59,7 @@ impl<'a> Choice<'a> {
                 }
             }
         }
-        if !others.is_empty() && !self.leave_room_for(&others) {
+        if self.answers.filtered && !self.leave_room_for_others() {
             return FastOutcome::Unsure;
         }
         if self.scratch.mask.iter().next().is_none() {
@@ -88,22 +92,25 @@ impl<'a> Choice<'a> {
         }
     }
 
-    /// Positions of nodes that other pods of the same or higher priority were promised.
-    fn nodes_promised_to_others(&self) -> Vec<usize> {
-        let attempt = &self.search.attempt;
-        let nodes = self.search.nominator.nodes_of_others(attempt.object.meta.uid, attempt.pod.priority);
-        let mut positions: Vec<usize> =
-            nodes.filter_map(|name| attempt.cluster.position(attempt.cluster.slot(name)?)).collect();
-        positions.sort_unstable();
-        positions
+    /// The node that the pod was promised, and what the node-local filters say about it: what is kept for the class counts
+    /// the promise in, as if it were another pod's. `None` if it was promised none.
+    fn without_own_promise(&self) -> Option<(usize, Option<Status>)> {
+        let Search { profile, ref attempt, nominator, .. } = self.search;
+        let own = attempt.object.meta.uid;
+        let node = nominator.node_of(own)?;
+        let at = attempt.cluster.position(attempt.cluster.slot(node)?)?;
+        let others = nominator.on(node).iter().filter(|pod| pod.uid != own);
+        Some((at, self.answers.refusal(profile, attempt, others, at)))
     }
 
-    /// Takes nodes out that do not fit once the pods that they were promised are there. False for an error.
-    fn leave_room_for(&mut self, others: &[usize]) -> bool {
+    /// Takes nodes out that do not fit once the pods that they were promised are there, where that is not for the
+    /// node-local filters alone to say. False for an error.
+    fn leave_room_for_others(&mut self) -> bool {
         let Search { profile, ref attempt, nominator, .. } = self.search;
         let state = self.answers.whole_state(profile, attempt);
-        for &at in others {
-            let node = attempt.cluster.node(attempt.cluster.order()[at]);
+        let own = std::mem::take(&mut self.promised);
+        for at in positions(attempt, nominator.nodes(attempt.pod.priority)) {
+            let node = attempt.cluster.node_at(at);
             match filters_with_nominated_pods(profile, &state, attempt, nominator, node) {
                 None => {}
                 Some(status) if status.code == Code::Error => return false,
@@ -111,6 +118,11 @@ impl<'a> Choice<'a> {
                     self.scratch.mask.set(at, false);
                     self.promised.push((at, status));
                 }
+            }
+        }
+        for (at, status) in own {
+            if let Err(place) = self.promised.binary_search_by_key(&at, |(at, _)| *at) {
+                self.promised.insert(place, (at, status));
             }
         }
         true
@@ -185,7 +197,8 @@ impl<'a> Choice<'a> {
         let Scratch { window, totals, table, .. } = &mut *self.scratch;
         let answers = &mut *self.answers;
         if answers.pre_score.is_err()
-            || answers.invalid_count > 0 && window.iter().any(|at| answers.invalid.has(*at as usize))
+            // Not only those that count as feasible: the pod's own nominated node may be among them.
+            || answers.invalid.iter().next().is_some() && window.iter().any(|at| answers.invalid.has(*at as usize))
         {
             return false;
         }
@@ -210,14 +223,14 @@ impl<'a> Choice<'a> {
 
     /// Why no node passes.
     fn explain(self) -> FastOutcome {
-        let Search { profile, ref attempt, start, .. } = self.search;
+        let Search { profile, ref attempt, nominator, start, .. } = self.search;
         let order = attempt.cluster.order();
         let answers = self.answers;
         if answers.filtered && columns_before_others(profile, answers) {
             return FastOutcome::Unsure;
         }
         let mut others = self.promised.clone();
-        for (at, slot) in order.iter().enumerate() {
+        for at in 0..order.len() {
             if answers.refusals.is_known(at) {
                 continue;
             }
@@ -236,7 +249,8 @@ impl<'a> Choice<'a> {
                 }
                 continue;
             }
-            match run_filters(profile, &answers.state, attempt, attempt.cluster.node(*slot)) {
+            let promised = nominator.on(&attempt.cluster.node_at(at).name).iter();
+            match answers.refusal(profile, attempt, promised, at) {
                 Some(status) if status.code != Code::Error => answers.refusals.learn(at, status),
                 _ => return FastOutcome::Unsure,
             }

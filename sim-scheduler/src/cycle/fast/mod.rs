@@ -2,7 +2,8 @@
 //!
 //! Plugins that are [`Reads::NodeLocal`](crate::framework::Reads::NodeLocal) give the same answers for all pods of a
 //! class until the node changes. So a class asks about all nodes once, and afterwards only about nodes that changed
-//! since it was last used: after a binding, one. The best node comes from a tree over the totals.
+//! since it was last used: after a binding, one. The best node comes from a tree over the totals. Pods that were promised
+//! a node are part of it; only for the one node that a pod itself was promised, it is asked again without that promise.
 //!
 //! Plugins with [`Columns`](crate::framework::Columns) depend on more than the node. Those that look at pods on other nodes
 //! keep counts per class that follow pods as they come and go, and answer for all nodes in one pass over integers; that for
@@ -93,7 +94,7 @@ impl FastCycles {
         };
         answers.used = self.clock;
         let before = answers.fits.len();
-        let sure = answers.update(profile, attempt);
+        let sure = answers.update(profile, attempt, nominator);
         self.cells = self.cells + answers.fits.len() - before;
         let outcome = if sure {
             let search = Search { profile, attempt: *attempt, nominator, sampling, start, extenders: None };

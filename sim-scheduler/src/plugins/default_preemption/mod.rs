@@ -39,7 +39,7 @@ pub struct DefaultPreemption {
 struct Search {
     candidates: Vec<(Slot, Arc<Victims>)>,
     /// What was said about the other nodes that were looked at.
-    refused: Diagnosis,
+    refused: Vec<(Slot, Arc<Status>)>,
     errors: Vec<SmolStr>,
 }
 
@@ -63,17 +63,19 @@ impl DefaultPreemption {
         let mut memory = handle.memory.map(RefCell::borrow_mut);
         let mut unremembered = Known::default();
         let known = memory.as_mut().map_or(&mut unremembered, |memory| memory.of::<Known>());
+        known.hear_promises(handle.nominator, handle.attempt.cluster);
         let dry_run = DryRun::new(handle, known.budgets(handle.attempt.cluster.objects()));
         let enough = self.enough(nodes.len());
         let offset = handle.random as u32 as usize % nodes.len().max(1);
+        let own = handle.nominator.node_of(handle.attempt.object.meta.uid);
         let (mut clean, mut violating) = (Vec::new(), Vec::new());
         let mut search = Search::default();
         for slot in nodes[offset..].iter().chain(&nodes[..offset]) {
             let node = handle.attempt.cluster.node(*slot);
             let find = || dry_run.victims(node).map(Arc::new).map_err(Arc::new);
-            let outcome = match handle.nominator.on(&node.name) {
-                [] => known.outcome(*slot, node, find),
-                _ => find(),
+            let outcome = match own == Some(&node.name) {
+                false => known.outcome(*slot, node, find),
+                true => find(),
             };
             match outcome {
                 Ok(victims) if victims.pdb_violations == 0 => clean.push((*slot, victims)),
@@ -83,7 +85,7 @@ impl DefaultPreemption {
                     if status.code == Code::Error {
                         search.errors.push(SmolStr::new(status.message()));
                     }
-                    search.refused.nodes.push_same(*slot, &status);
+                    search.refused.push((*slot, status));
                 }
             }
             if !clean.is_empty() && clean.len() + violating.len() >= enough {
@@ -174,7 +176,7 @@ impl DefaultPreemption {
         }
         let cluster = handle.attempt.cluster;
         let nodes = diagnosis.nodes_with(Code::Unschedulable, cluster.order());
-        let Search { candidates, mut refused, errors } = match nodes.is_empty() {
+        let Search { candidates, refused, errors } = match nodes.is_empty() {
             true => Search::default(),
             false => self.search(handle, &nodes),
         };
@@ -183,8 +185,10 @@ impl DefaultPreemption {
         }
         if candidates.is_empty() {
             let text = "Preemption is not helpful for scheduling";
-            refused.absent = Some(Status::new(Code::UnschedulableAndUnresolvable, text));
-            let status = Status::new(Code::Unschedulable, refused.message(cluster.order().len()));
+            let absent = Some(Status::new(Code::UnschedulableAndUnresolvable, text));
+            let mut said = Diagnosis { absent, ..Diagnosis::default() };
+            refused.iter().for_each(|(slot, status)| said.nodes.push_same(*slot, status));
+            let status = Status::new(Code::Unschedulable, said.message(cluster.order().len()));
             return PostFiltered { status, nominated_node: Some(SmolStr::default()), preemption: None };
         }
         let candidates = match ask_extenders(handle, candidates, calls) {
@@ -237,9 +241,14 @@ fn ask_extenders(
 fn chosen(handle: &Handle<'_>, candidates: Vec<(Slot, Arc<Victims>)>) -> Option<Preemption> {
     let name = |slot: Slot| &handle.attempt.cluster.node(slot).name;
     let mut tied = ranking::best(&candidates);
-    tied.sort_unstable_by_key(|slot| name(*slot));
     let draw = (handle.random >> 32) as usize;
-    let slot = *tied.get(draw % tied.len().max(1))?;
+    let drawn = draw.checked_rem(tied.len())?;
+    let slot = *tied.select_nth_unstable_by_key(drawn, |slot| name(*slot)).1;
+    if handle.explain {
+        tied.sort_unstable_by_key(|slot| name(*slot));
+    } else {
+        tied.clear();
+    }
     let (_, victims) = candidates.iter().find(|(candidate, _)| *candidate == slot)?;
     Some(Preemption {
         plugin: DefaultPreemption::NAME,

@@ -10,7 +10,7 @@ use sim_core::time::Time;
 use smol_str::format_smolstr;
 
 use super::budgets::Budgets;
-use crate::cache::{Objects, Slot};
+use crate::cache::{Cache, Objects, Slot};
 use crate::cycle::{CycleState, Nominator, filters_with_nominated_pods};
 use crate::framework::{Attempt, Code, Handle, Profile, Status};
 use crate::node::{NodeInfo, NodePod};
@@ -51,6 +51,8 @@ impl Victims {
 #[derive(Default)]
 pub(super) struct Known {
     budgets: Option<(u64, Arc<Budgets>)>,
+    /// Mark of the promises that are known of.
+    promises: u64,
     by_slot: Vec<Option<OfNode>>,
 }
 
@@ -78,7 +80,19 @@ impl Known {
         budgets
     }
 
-    /// What is known about a node, or is found out now.
+    /// Forgets what was known about nodes that other pods were promised since, or are not promised any more.
+    pub(super) fn hear_promises(&mut self, nominator: &Nominator, cluster: &Cache) {
+        let (changes, mark) = nominator.changes_since(self.promises);
+        self.promises = mark;
+        let Some(changes) = changes else { return self.by_slot.clear() };
+        for slot in changes.iter().filter_map(|node| cluster.slot(node)) {
+            if let Some(place) = self.by_slot.get_mut(slot as usize) {
+                *place = None;
+            }
+        }
+    }
+
+    /// What is known about a node that the pod itself was not promised, or is found out now.
     pub(super) fn outcome(&mut self, slot: Slot, node: &NodeInfo, find: impl FnOnce() -> Outcome) -> Outcome {
         let at = slot as usize;
         if self.by_slot.len() <= at {
@@ -97,7 +111,8 @@ impl Known {
     }
 }
 
-/// Tries nodes without some of their pods. What it finds about a node depends on nothing else than this and the node.
+/// Tries nodes without some of their pods. What it finds about a node depends on nothing else than this, the node, and
+/// what other pods were promised it.
 pub(super) struct DryRun<'a> {
     profile: &'a Profile,
     attempt: Attempt<'a>,

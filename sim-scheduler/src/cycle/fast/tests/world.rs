@@ -52,8 +52,14 @@ pub(super) enum Step {
         priority: u8,
         name: u8,
     },
-    /// The oldest promise is taken back.
-    TakeBack,
+    /// A promise is taken back.
+    TakeBack(u8),
+    /// A pod is tried that was promised a node; its status tells of that, or does not yet.
+    Retry {
+        at: u8,
+        told: bool,
+        sampled: bool,
+    },
     /// Devices or claims change.
     Devices(DeviceStep),
     Place {
@@ -83,6 +89,8 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
         sampled,
         promised,
     });
+    let retry = (any::<u8>(), any::<bool>(), any::<bool>());
+    let retry = retry.prop_map(|(at, told, sampled)| Step::Retry { at, told, sampled });
     let promise = (0..KINDS, 0_u8..3, 0_u8..12);
     let step = prop_oneof![
         6 => set,
@@ -91,8 +99,9 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (any::<u8>(), 0_i64..20).prop_map(|(at, seconds)| Step::Start { at, seconds }),
         1 => (0_u8..3).prop_map(Step::Budget),
         1 => any::<bool>().prop_map(Step::Service),
-        1 => promise.prop_map(|(kind, priority, name)| Step::Promise { kind, priority, name }),
-        2 => Just(Step::TakeBack),
+        3 => promise.prop_map(|(kind, priority, name)| Step::Promise { kind, priority, name }),
+        2 => any::<u8>().prop_map(Step::TakeBack),
+        4 => retry,
         7 => devices::steps().prop_map(Step::Devices),
         // Runs of one kind, as replicas come.
         14 => place,
@@ -107,7 +116,8 @@ pub(super) struct World {
     pub(super) classes: Classes,
     pub(super) nominator: Nominator,
     placed: Vec<Uid>,
-    promises: VecDeque<Uid>,
+    /// Pods that were promised a node, the oldest promise first.
+    promises: VecDeque<Object>,
     pub(super) claims: Claims,
 }
 
@@ -144,12 +154,20 @@ impl World {
             Step::Promise { kind, priority, name } => {
                 let object = pod_of(*kind, *priority, &format!("promised{number}"));
                 let info = self.classes.of(&object).expect("a pod");
-                self.promise(object.meta.uid, &info, &format!("n{name}"));
+                self.promise(object, &info, &format!("n{name}"));
             }
-            Step::TakeBack => {
-                if let Some(uid) = self.promises.pop_front() {
-                    self.nominator.remove(uid);
+            Step::TakeBack(at) => {
+                if let Some(uid) = self.promised_at(*at).map(|object| object.meta.uid) {
+                    self.take_back(uid);
                 }
+            }
+            Step::Retry { at, told, sampled } => {
+                let mut object = self.promised_at(*at)?.clone();
+                let node = self.nominator.node_of(object.meta.uid).filter(|_| *told);
+                if let (Some(node), Body::Pod(body)) = (node, &mut object.body) {
+                    Arc::make_mut(&mut body.status).nominated_node_name = node.clone();
+                }
+                return Some((object, sampling(*sampled)));
             }
             Step::Devices(step) => self.claims.step(step, self.cache.objects_mut()),
             Step::Place { kind, priority, sampled, promised } => {
@@ -160,8 +178,7 @@ impl World {
                 if let (Some(name), Body::Pod(body)) = (promised, &mut object.body) {
                     Arc::make_mut(&mut body.status).nominated_node_name = format!("n{name}").into();
                 }
-                // Windows of few nodes stand in for what upstream does from 100 nodes on.
-                return Some((object, if *sampled { Sampling::Window(3) } else { Sampling::All }));
+                return Some((object, sampling(*sampled)));
             }
         }
         None
@@ -176,13 +193,25 @@ impl World {
         self.cache.objects_mut().set(Arc::new(Object::json(kind, meta, body)));
     }
 
-    fn promise(&mut self, uid: Uid, info: &Arc<PodInfo>, node: &str) {
+    fn promised_at(&self, at: u8) -> Option<&Object> {
+        self.promises.get(usize::from(at) % self.promises.len().max(1))
+    }
+
+    fn promise(&mut self, object: Object, info: &Arc<PodInfo>, node: &str) {
+        let uid = object.meta.uid;
         self.nominator.nominate(uid, info, node);
-        self.promises.push_back(uid);
+        self.promises.retain(|promised| promised.meta.uid != uid);
+        self.promises.push_back(object);
+    }
+
+    fn take_back(&mut self, uid: Uid) {
+        self.nominator.remove(uid);
+        self.promises.retain(|promised| promised.meta.uid != uid);
     }
 
     pub(super) fn place(&mut self, object: Object, info: Arc<PodInfo>, slot: Slot) {
         let name = self.cache.node(slot).name.clone();
+        self.take_back(object.meta.uid);
         self.placed.push(object.meta.uid);
         self.cache.assume(&Arc::new(object), info, &name);
     }
@@ -192,8 +221,13 @@ impl World {
             self.cache.remove_pod(*victim);
             self.placed.retain(|uid| uid != victim);
         }
-        self.promise(object.meta.uid, info, &preemption.node);
+        self.promise(object.clone(), info, &preemption.node);
     }
+}
+
+/// Windows of few nodes stand in for what upstream does from 100 nodes on.
+fn sampling(sampled: bool) -> Sampling {
+    if sampled { Sampling::Window(3) } else { Sampling::All }
 }
 
 fn random_node(step: &Step) -> Object {
