@@ -45,6 +45,10 @@ impl Claim {
                 let found = set.count(world);
                 Observed { holds: op.admits(found.cmp(count)), value: found.to_string() }
             }
+            Claim::Devices { devices, op, count } => {
+                let found = devices.count(world);
+                Observed { holds: op.admits(found.cmp(count)), value: found.to_string() }
+            }
             Claim::Every { set } => {
                 let all = Set { state: None, ..set.clone() }.count(world);
                 let fitting = set.count(world);

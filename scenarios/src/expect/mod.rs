@@ -4,6 +4,7 @@
 //! once, with positions in its errors, and evaluated against a read-only [`World`].
 
 mod checker;
+mod devices;
 mod eval;
 mod parse;
 mod state;
@@ -21,6 +22,7 @@ use sim_core::time::{Span, Time};
 use smol_str::SmolStr;
 
 pub use checker::{Checker, Outcome};
+pub use devices::{DeviceState, Devices};
 pub use eval::Observed;
 pub use parse::ParseError;
 pub use state::State;
@@ -110,6 +112,15 @@ pub enum Claim {
     Count {
         /// What is counted.
         set: Set,
+        /// How to compare.
+        op: Op,
+        /// With what.
+        count: u64,
+    },
+    /// `devices on node-1 allocated == 8`.
+    Devices {
+        /// What is counted.
+        devices: Devices,
         /// How to compare.
         op: Op,
         /// With what.

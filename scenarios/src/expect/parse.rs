@@ -7,7 +7,7 @@ use sim_core::api::kind::{Kind, Kinds};
 use sim_core::time::Time;
 
 use super::state::State;
-use super::{Claim, Expectation, Op, Set, When};
+use super::{Claim, DeviceState, Devices, Expectation, Op, Set, When};
 use crate::format::{Duration, Target, kind_named};
 
 /// What is wrong with an expectation, and where in its text.
@@ -148,6 +148,9 @@ impl Parser<'_> {
             }
             return Ok(Claim::Every { set });
         }
+        if self.take("devices") {
+            return self.devices();
+        }
         let word = self.peek().unwrap_or_default();
         // `pods …` is a set, `pod x …` and `pod/x …` are one object.
         if Kinds::default().iter().any(|(_, info)| info.plural == word) {
@@ -156,6 +159,30 @@ impl Parser<'_> {
             return Ok(Claim::Count { set, op, count });
         }
         self.about_object()
+    }
+
+    fn devices(&mut self) -> Result<Claim> {
+        let mut devices = Devices::default();
+        loop {
+            if self.take("where") {
+                devices.labels.push(self.label()?);
+                while self.take(",") || self.take("and") {
+                    devices.labels.push(self.label()?);
+                }
+            } else if self.take("on") {
+                devices.node = Some(self.word("a node")?.0);
+            } else {
+                break;
+            }
+        }
+        if self.peek().is_some_and(|word| !word.starts_with(['=', '!', '<', '>'])) {
+            let negate = self.take("not");
+            let (word, at) = self.word("`allocated` or `tainted`")?;
+            let state = DeviceState::parse(&word).map_err(|message| self.error_at(at, message))?;
+            devices.state = Some((!negate, state));
+        }
+        let (op, count) = self.compare_count()?;
+        Ok(Claim::Devices { devices, op, count })
     }
 
     fn none(&mut self) -> Result<Claim> {

@@ -45,6 +45,10 @@ pub enum State {
     ImagePullFailing,
     /// Node: marked unschedulable.
     Cordoned,
+    /// ResourceClaim: it has devices.
+    Allocated,
+    /// ResourceClaim: some pod has reserved it.
+    Reserved,
 }
 
 /// Words, states, and the kinds they belong to (empty: all).
@@ -67,6 +71,8 @@ const WORDS: &[(&str, State, &[Kind])] = &[
     ("crash-looping", State::CrashLooping, &[Kind::POD]),
     ("image-pull-failing", State::ImagePullFailing, &[Kind::POD]),
     ("cordoned", State::Cordoned, &[Kind::NODE]),
+    ("allocated", State::Allocated, &[Kind::RESOURCE_CLAIM]),
+    ("reserved", State::Reserved, &[Kind::RESOURCE_CLAIM]),
 ];
 
 fn applies(kinds: &[Kind], kind: Kind) -> bool {
@@ -105,6 +111,10 @@ impl State {
             (_, Body::Node(node)) => self.of_node(node),
             (_, Body::Deployment(deployment)) => self.of_deployment(deployment, object.meta.generation),
             (_, Body::Job(job)) => self.of_job(job),
+            (State::Allocated, Body::Json(claim)) => !claim["status"]["allocation"].is_null(),
+            (State::Reserved, Body::Json(claim)) => {
+                claim["status"]["reservedFor"].as_array().is_some_and(|users| !users.is_empty())
+            }
             (State::Ready, Body::ReplicaSet(set)) => replica_set_ready(set),
             (State::Ready, Body::DaemonSet(set)) => daemon_set_ready(set),
             _ => false,
@@ -235,6 +245,10 @@ pub(super) fn describe(object: &Object) -> String {
             let ready = if State::Ready.of_node(node) { "Ready" } else { "not Ready" };
             format!("{ready}{cordoned}")
         }
+        Body::Json(_) if object.kind == Kind::RESOURCE_CLAIM => match State::Allocated.of(object) {
+            true => "allocated".to_owned(),
+            false => "not allocated".to_owned(),
+        },
         Body::Json(_) => "exists".to_owned(),
     };
     if object.meta.is_deleting() {
