@@ -8,6 +8,7 @@ use sim_core::api::kind::Kind;
 use sim_core::api::meta::{Key, Uid};
 use sim_core::api::object::Object;
 use sim_core::features::{FeatureGates, Gate};
+use sim_core::time::Epoch;
 use sim_dra::allocator::AllocatedState;
 
 use super::allocations::{Allocations, PoolId};
@@ -32,12 +33,23 @@ pub struct Objects {
     tables: BTreeMap<Kind, Table>,
     allocations: Allocations,
     features: FeatureGates,
+    epoch: Epoch,
 }
 
 impl Objects {
     /// Feature gates of the cluster.
     pub fn features(&self) -> FeatureGates {
         self.features
+    }
+
+    /// Date of instant zero, for dates in bodies.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Instant zero is this date.
+    pub fn set_epoch(&mut self, epoch: Epoch) {
+        self.epoch = epoch;
     }
 
     /// Feature gates are these from now on. Costs a look at all ResourceClaims.

@@ -10,6 +10,7 @@ use sim_core::api::kind::Kind;
 use sim_core::api::meta::{Key, Uid};
 use sim_core::api::object::Object;
 use sim_core::api::request::Request;
+use sim_core::engine::log::EventType;
 use sim_core::time::{Span, Time};
 use smol_str::SmolStr;
 
@@ -227,6 +228,8 @@ pub struct Effects {
     pub pending: Vec<(Key, Uid, Option<Arc<Object>>)>,
     /// Requests to be sent; nobody waits for their answers.
     pub requests: Vec<Request>,
+    /// Events, each about an object: type, reason and note.
+    pub events: Vec<(Arc<Object>, EventType, &'static str, SmolStr)>,
     /// Pods to be rejected, if a Permit plugin made them wait.
     pub reject: Vec<(Uid, Status)>,
     /// How often extenders were asked; the cycle takes longer for it.

@@ -237,6 +237,9 @@ impl Scheduler {
         for request in effects.requests {
             ctx.send(request);
         }
+        for (object, event_type, reason, note) in effects.events {
+            ctx.event(&object, event_type, reason, &note);
+        }
         for (uid, status) in effects.reject {
             self.waiting.reject(uid, status);
         }

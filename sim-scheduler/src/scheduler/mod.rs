@@ -359,6 +359,7 @@ impl Component for Scheduler {
     fn started(&mut self, ctx: &mut Ctx<'_, Timer>) {
         self.reseed(ctx.seed());
         self.cache.objects_mut().set_features(ctx.features());
+        self.cache.objects_mut().set_epoch(ctx.epoch());
         self.extenders.epoch = ctx.epoch();
     }
 

@@ -6,12 +6,12 @@ use sim_core::api::error::ApiError;
 use sim_core::api::kind::Kind;
 use sim_core::api::object::Object;
 use sim_core::api::request::Request;
+use sim_core::engine::log::EventType;
 use sim_core::syntax::go_quote;
-use sim_core::time::{Span, millis};
+use sim_core::time::{Span, Time, millis};
 use smol_str::{SmolStr, format_smolstr};
 
-use super::claim;
-use super::{PodClaim, PodClaims};
+use super::{PodClaim, PodClaims, claim, conditions};
 use crate::framework::{Attempt, Effects, PreBound, Status};
 
 /// How often a claim is tried that others change at the same time, and how long in between (`retry.DefaultRetry`).
@@ -28,6 +28,8 @@ pub(super) struct Progress {
     /// What was sent last.
     sent: Option<Sent>,
     tries: u32,
+    /// Since when conditions of devices are waited for, and when they are looked at next.
+    waiting: Option<(Time, Time)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -96,7 +98,11 @@ impl PodClaims {
                 changed = claim::allocated(current, allocation);
             }
             self.progress.sent = Some(Sent::Status);
-            let changed = claim::reserved(&changed, pod);
+            let mut changed = claim::reserved(&changed, pod);
+            let objects = attempt.cluster.objects();
+            if conditions::are_waited_for(objects.features()) {
+                changed = claim::dated(&changed, &objects.epoch().rfc3339(attempt.now));
+            }
             return Ok(PreBound::Send(vec![Request::UpdateStatus(Box::new(changed))]));
         }
         Ok(PreBound::Done(Status::success()))
@@ -146,6 +152,61 @@ impl PodClaims {
             }
             (Sent::Status, None) => format_smolstr!("add reservation to claim {name}: {error}"),
         })
+    }
+}
+
+impl PodClaims {
+    /// Waits for conditions of devices, looked at every so often, once all claims are written.
+    pub(super) fn wait(&mut self, attempt: &Attempt<'_>, node: &str, effects: &mut Effects) -> PreBound {
+        let (objects, now) = (attempt.cluster.objects(), attempt.now);
+        if !conditions::are_waited_for(objects.features())
+            || !self.claims.iter().any(|claim| conditions::has_some(&claim.object))
+        {
+            return PreBound::Done(Status::success());
+        }
+        let (since, next) = *self.progress.waiting.get_or_insert_with(|| {
+            let note = format_smolstr!("waiting for binding conditions for device on node {node}");
+            let pod = Arc::new(attempt.object.clone());
+            effects.events.push((pod, EventType::Normal, "BindingConditionsPending", note));
+            (now, now)
+        });
+        // Asked before it is time.
+        if now < next {
+            return PreBound::Wait(next - now);
+        }
+        match self.are_ready(attempt) {
+            Err(error) => PreBound::Done(Status::error(error)),
+            Ok(true) => PreBound::Done(Status::success()),
+            Ok(false) if now >= since + conditions::TIMEOUT => {
+                PreBound::Done(Status::error("device binding timeout"))
+            }
+            Ok(false) => {
+                self.progress.waiting = Some((since, now + conditions::INTERVAL));
+                PreBound::Wait(conditions::INTERVAL)
+            }
+        }
+    }
+
+    /// `isPodReadyForBinding`.
+    fn are_ready(&mut self, attempt: &Attempt<'_>) -> Result<bool, SmolStr> {
+        let objects = attempt.cluster.objects();
+        for own in &mut self.claims {
+            let key = own.object.key();
+            let known = objects.get(Kind::RESOURCE_CLAIM, key).ok_or_else(|| claim::absent(key))?;
+            // What was written at this instant is assumed only after it.
+            if known.meta.resource_version > own.object.meta.resource_version {
+                own.object = known.clone();
+            }
+            let claim = &own.object;
+            if conditions::are_met(claim)? {
+                continue;
+            }
+            if conditions::is_timeout(claim, objects.epoch(), attempt.now) {
+                return Err(format_smolstr!("claim {} binding timeout", claim.key().name));
+            }
+            return Ok(false);
+        }
+        Ok(true)
     }
 }
 

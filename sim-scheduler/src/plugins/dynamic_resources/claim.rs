@@ -57,7 +57,7 @@ pub(super) fn claims_of<'a>(pod: &Object, objects: &'a Objects) -> Result<Vec<&'
         let Some((name, made_for_pod)) = claim_name(pod, named)? else { continue };
         let key = Key::new(pod.meta.namespace(), name);
         let Some(claim) = objects.get(Kind::RESOURCE_CLAIM, &key) else {
-            return Err(format_smolstr!("could not find ResourceClaim {}", go_quote(&key.to_string())));
+            return Err(absent(&key));
         };
         if claim.meta.is_deleting() {
             return Err(format_smolstr!("resourceclaim {} is being deleted", go_quote(name)));
@@ -74,6 +74,11 @@ pub(super) fn claims_of<'a>(pod: &Object, objects: &'a Objects) -> Result<Vec<&'
     Ok(found)
 }
 
+/// What the cache of assumed claims says of one that is not there (`assumecache`).
+pub(super) fn absent(claim: &Key) -> SmolStr {
+    format_smolstr!("could not find ResourceClaim {}", go_quote(&claim.to_string()))
+}
+
 /// The claim as allocators read it.
 ///
 /// # Errors
@@ -86,7 +91,7 @@ pub(super) fn decode(claim: &Object) -> Result<ResourceClaim, SmolStr> {
     Ok(decoded)
 }
 
-fn at<'a>(claim: &'a Object, path: &str) -> Option<&'a Value> {
+pub(super) fn at<'a>(claim: &'a Object, path: &str) -> Option<&'a Value> {
     claim.as_json()?.pointer(path).filter(|value| !value.is_null())
 }
 
@@ -141,6 +146,18 @@ fn with_status(claim: &Object, change: impl FnOnce(&mut serde_json::Map<String, 
 /// The claim with devices.
 pub(super) fn allocated(claim: &Object, allocation: &Value) -> Object {
     with_status(claim, |status| drop(status.insert("allocation".to_owned(), allocation.clone())))
+}
+
+/// The claim with the time of its allocation, unless it has one (`allocationTimestamp`).
+pub(super) fn dated(claim: &Object, date: &str) -> Object {
+    with_status(claim, |status| {
+        if let Some(Value::Object(allocation)) = status.get_mut("allocation") {
+            let entry = allocation.entry("allocationTimestamp").or_insert(Value::Null);
+            if entry.is_null() {
+                *entry = date.into();
+            }
+        }
+    })
 }
 
 /// The claim without devices and users.

@@ -63,8 +63,12 @@ impl Columns for DynamicResources {
             kept.has_error = !attempt.cluster.filter_by_devices(wish, mask);
         }
         kept.allocatable.copy_from(mask);
-        let placed: Vec<_> =
-            kept.claims.claims.iter().filter(|claim| claim.reachable_from.is_some()).collect();
+        let placed: Vec<_> = kept
+            .claims
+            .claims
+            .iter()
+            .filter(|claim| claim.failed || claim.reachable_from.is_some())
+            .collect();
         if !placed.is_empty() {
             mask.retain(|at| {
                 let node = attempt.cluster.node_at(at);

@@ -6,6 +6,7 @@
 mod bind;
 mod claim;
 mod columns;
+mod conditions;
 #[cfg(test)]
 mod tests;
 
@@ -60,6 +61,8 @@ struct PodClaim {
     object: Arc<Object>,
     /// Nodes that reach the devices it has already; `None` for all.
     reachable_from: Option<Arc<NodeSelector>>,
+    /// True if its devices cannot be waited for any more.
+    failed: bool,
     /// What it gets.
     allocation: Option<Arc<Value>>,
 }
@@ -67,7 +70,8 @@ struct PodClaim {
 impl PodClaim {
     fn is_available_on(&self, node: &NodeInfo) -> bool {
         let selector = self.reachable_from.as_ref();
-        selector.is_none_or(|selector| selector.matches(&node.name, &node.labels).unwrap_or(false))
+        !self.failed
+            && selector.is_none_or(|selector| selector.matches(&node.name, &node.labels).unwrap_or(false))
     }
 }
 
@@ -82,8 +86,10 @@ impl PodClaims {
         let objects = attempt.cluster.objects();
         let (mut claims, mut wanted) = (Vec::new(), Vec::new());
         for object in claim::claims_of(attempt.object, objects).map_err(unresolvable)? {
-            let mut reachable_from = None;
+            let (mut reachable_from, mut failed) = (None, false);
             if claim::is_allocated(object) {
+                failed = conditions::are_waited_for(objects.features())
+                    && conditions::have_failed(object, objects.epoch(), attempt.now);
                 reachable_from = claim::reachable_from(object).map_err(Status::error)?.map(Arc::new);
             } else {
                 if objects.is_pending(object.meta.uid) {
@@ -95,7 +101,7 @@ impl PodClaims {
                 check_requests(&decoded, objects)?;
                 wanted.push(Arc::new(decoded));
             }
-            claims.push(PodClaim { object: object.clone(), reachable_from, allocation: None });
+            claims.push(PodClaim { object: object.clone(), reachable_from, failed, allocation: None });
         }
         self.claims = claims;
         Ok(wanted)
@@ -315,14 +321,17 @@ impl PreBind for DynamicResources {
         &self,
         cycle: &mut PodClaims,
         attempt: &Attempt<'_>,
-        _: &str,
+        node: &str,
         answers: &[Result<Arc<Object>, ApiError>],
         effects: &mut Effects,
     ) -> PreBound {
         if cycle.claims.is_empty() {
             return PreBound::Done(Status::skip());
         }
-        cycle.write(attempt, answers.first(), effects)
+        match cycle.write(attempt, answers.first(), effects) {
+            PreBound::Done(status) if status.is_success() => cycle.wait(attempt, node, effects),
+            unfinished => unfinished,
+        }
     }
 }
 

@@ -87,8 +87,12 @@ fn user(name: &str, claim: &str) -> Object {
 
 /// The pod's claims once the pod was given the node, or why it was not.
 fn reserve(cache: &mut Cache, object: &Object) -> Result<PodClaims, String> {
+    reserve_at(cache, object, Time::ZERO)
+}
+
+fn reserve_at(cache: &mut Cache, object: &Object, now: Time) -> Result<PodClaims, String> {
     let info = Classes::default().of(object).expect("a pod");
-    let attempt = Attempt { pod: &info, object, cluster: cache, now: Time::ZERO };
+    let attempt = Attempt { pod: &info, object, cluster: cache, now };
     let (mut claims, mut effects) = (PodClaims::default(), Effects::default());
     if let PreFiltered::Refused(status) = DynamicResources.check(&mut claims, &attempt) {
         return Err(status.message());
@@ -291,5 +295,85 @@ fn tainted_devices_are_for_requests_that_tolerate_the_taint_if_the_gate_is_on() 
         let version = cache.devices_version();
         cache.objects_mut().set(rule(json!({"driver": "another"})));
         assert_eq!(cache.devices_version() != version, changes, "{selector}");
+    }
+}
+
+/// Pre-binds at an instant until a plugin waits or is done; every request is carried out as it is.
+fn pre_bind(
+    cache: &mut Cache,
+    pod: &Object,
+    claims: &mut PodClaims,
+    now: Time,
+) -> (PreBound, Vec<(&'static str, SmolStr)>) {
+    let info = Classes::default().of(pod).expect("a pod");
+    let (mut answers, mut events) = (Vec::new(), Vec::new());
+    loop {
+        let attempt = Attempt { pod: &info, object: pod, cluster: cache, now };
+        let mut effects = Effects::default();
+        let outcome = DynamicResources.pre_bind(claims, &attempt, "n", &answers, &mut effects);
+        events.extend(effects.events.drain(..).map(|(_, _, reason, note)| (reason, note)));
+        apply(cache, effects);
+        let PreBound::Send(requests) = outcome else { return (outcome, events) };
+        let (Request::Update(object) | Request::UpdateStatus(object)) = &requests[0] else {
+            panic!("{requests:?}")
+        };
+        let mut written = (**object).clone();
+        written.meta.resource_version += 1;
+        answers = vec![Ok(Arc::new(written))];
+    }
+}
+
+#[test]
+fn bindings_wait_for_conditions_of_devices() {
+    let gates = FeatureGates::default().with(Gate::DRADeviceBindingConditions);
+    let slice = json!({"spec": {"driver": "gpu.example.com", "nodeName": "n",
+        "pool": {"name": "n", "generation": 1, "resourceSliceCount": 1},
+        "devices": [{"name": "d0", "bindingConditions": ["Ready"], "bindingFailureConditions": ["Broken"]}]}});
+    let at = |seconds: i64| Time::ZERO + sim_core::time::secs(seconds);
+    let said = |outcome: PreBound| match outcome {
+        PreBound::Done(status) => format!("{:?} {}", status.code, status.message()),
+        PreBound::Wait(span) => format!("Wait({})", sim_core::duration::Duration(span)),
+        other => format!("{other:?}"),
+    };
+    for (conditions, later, expected) in [
+        (json!([]), 5, "Wait(5s)"),
+        (json!([]), 599, "Wait(5s)"),
+        (json!([]), 600, "Error device binding timeout"),
+        (json!([]), 601, "Error claim a binding timeout"),
+        (json!([{"type": "Ready", "status": "True"}]), 5, "Success "),
+        (
+            json!([{"type": "Broken", "status": "True", "reason": "Bad", "message": "gone"}]),
+            5,
+            "Error claim a binding failed: reason=Bad, message=\"gone\"",
+        ),
+    ] {
+        let mut cache = cluster();
+        cache.objects_mut().set_features(gates);
+        cache.objects_mut().set(Arc::new(stored(Kind::RESOURCE_SLICE, "s", slice.clone())));
+        let p = user("p", "a");
+        let mut claims = reserve(&mut cache, &p).expect("d0 is free");
+        let (outcome, events) = pre_bind(&mut cache, &p, &mut claims, at(0));
+        assert_eq!(said(outcome), "Wait(5s)");
+        let note = "waiting for binding conditions for device on node n";
+        assert_eq!(events, [("BindingConditionsPending", SmolStr::new_static(note))]);
+        // Something else changed: it is not time yet.
+        let (outcome, events) = pre_bind(&mut cache, &p, &mut claims, at(1));
+        assert_eq!((said(outcome).as_str(), events.len()), ("Wait(4s)", 0));
+        let key = Key::new("default", "a");
+        let mut claim = Object::clone(cache.objects().get(Kind::RESOURCE_CLAIM, &key).expect("a claim"));
+        let since = claim.as_json().and_then(|body| body.pointer("/status/allocation/allocationTimestamp"));
+        assert_eq!(since, Some(&json!("2025-01-01T00:00:00Z")));
+        if let sim_core::api::object::Body::Json(body) = &mut claim.body {
+            Arc::make_mut(body)["status"]["devices"] = json!([{"driver": "gpu.example.com", "pool": "n",
+                "device": "d0", "conditions": conditions}]);
+        }
+        claim.meta.resource_version += 1;
+        cache.objects_mut().set(Arc::new(claim));
+        let (outcome, _) = pre_bind(&mut cache, &p, &mut claims, at(later));
+        assert_eq!(said(outcome), expected, "{conditions} {later}");
+        // What failed, or took too long, is not available on the next attempt.
+        let again = reserve_at(&mut cache, &p, at(later));
+        let lost = expected.starts_with("Error claim");
+        assert_eq!(again.err().as_deref(), lost.then_some(NOT_AVAILABLE), "{conditions} {later}");
     }
 }
