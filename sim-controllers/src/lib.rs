@@ -18,6 +18,8 @@
 pub mod daemon_set;
 pub mod deployment;
 pub mod device_taint_eviction;
+#[cfg(test)]
+mod faults;
 pub mod garbage_collector;
 pub mod horizontal;
 pub mod job;

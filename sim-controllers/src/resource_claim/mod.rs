@@ -5,6 +5,8 @@
 //! pods with `spec.resourceClaims`, and leaves the rest to the garbage collector.
 
 mod claim;
+#[cfg(test)]
+mod convergence;
 mod generate;
 mod pod;
 #[cfg(test)]
