@@ -5,6 +5,7 @@
 //!
 //! What the kernel does with these values: [`share`] divides CPUs by weight, [`bandwidth`] throttles, [`cpu_model`] is both
 //! through time, [`psi`] averages how long somebody waited; [`memory`] reclaims, swaps and kills.
+//! [`service`] is what a web service's requests make of all that.
 //!
 //! Pure functions and state machines: nothing here knows an engine or a cluster. Upstream: pkg/kubelet/cm,
 //! pkg/kubelet/kuberuntime, pkg/kubelet/qos; kernel/sched of Linux.
@@ -20,5 +21,6 @@ pub mod name;
 pub mod oom_score;
 pub mod pod;
 pub mod psi;
+pub mod service;
 pub mod share;
 pub mod tree;
