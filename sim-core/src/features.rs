@@ -39,6 +39,7 @@ gates! {
     DRAPrioritizedList = true: "Requests with alternatives, `firstAvailable` (KEP-4816).";
     DRAResourceClaimDeviceStatus = true: "`status.devices` of claims (KEP-4817).";
     DRASchedulerFilterTimeout = true: "A limit for the search for devices on one node.";
+    HPAConfigurableTolerance = false: "Autoscalers with a tolerance of their own for each direction (KEP-4951).";
 }
 
 /// Which gates are on. The default is v1.34's.

@@ -4,7 +4,8 @@
 //! Upstream: `PrepareForCreate` and `PrepareForUpdate` in `pkg/registry/*/*/strategy.go`, `pkg/api/pod/util.go`; gates as
 //! in 1.34 by default. It runs after admission; status and generation are the store's matter.
 
-mod devices;
+mod gated;
+mod services;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -46,6 +47,16 @@ pub fn prepare_create(object: &mut Object, gates: FeatureGates) -> Vec<String> {
     dropped
 }
 
+/// What the storage of a kind fills in before the strategy sees the object: the two forms of a service's address.
+pub fn begin(object: &mut Object, old: Option<&Object>) {
+    if let (Kind::SERVICE, Body::Json(body)) = (object.kind, &mut object.body) {
+        let old = old.and_then(Object::as_json);
+        if services::is_unsettled(body, old) {
+            services::settle_ips(Arc::make_mut(body), old);
+        }
+    }
+}
+
 /// Prepares an object that replaces a stored one.
 pub fn prepare_update(object: &mut Object, old: &Object, gates: FeatureGates) -> Vec<String> {
     drop_disabled(object, Some(old), gates)
@@ -56,7 +67,7 @@ pub fn prepare_status(object: &mut Object, old: &Object, gates: FeatureGates) ->
     let (Kind::RESOURCE_CLAIM, Some(before)) = (object.kind, old.as_json()) else { return Vec::new() };
     object.meta = old.meta.clone();
     if let Body::Json(body) = &mut object.body {
-        devices::forget_deallocated(Arc::make_mut(body), before, gates);
+        gated::forget_deallocated(Arc::make_mut(body), before, gates);
     }
     drop_disabled(object, Some(old), gates)
 }
@@ -90,8 +101,8 @@ fn drop_disabled(object: &mut Object, old: Option<&Object>, gates: FeatureGates)
         }
         Body::Json(body) => {
             let old = old.and_then(Object::as_json);
-            match devices::has_disabled(object.kind, body, old, gates) {
-                true => devices::drop_disabled(object.kind, Arc::make_mut(body), old, gates),
+            match gated::has_disabled(object.kind, body, old, gates) {
+                true => gated::drop_disabled(object.kind, Arc::make_mut(body), old, gates),
                 false => Vec::new(),
             }
         }

@@ -43,15 +43,6 @@ pub(crate) fn drop_disabled(kind: Kind, object: &mut Node<'_>) -> Vec<Dropped> {
             take(node, "maxUnavailable", &at.join("."), why, &mut out);
         }
     }
-    if kind == Kind::HORIZONTAL_POD_AUTOSCALER {
-        let why = "the feature gate HPAConfigurableTolerance is off in Kubernetes 1.34";
-        for rules in ["scaleUp", "scaleDown"] {
-            let at = ["spec", "behavior", rules];
-            if let Some(node) = descend(object, &at) {
-                take(node, "tolerance", &at.join("."), why, &mut out);
-            }
-        }
-    }
     out
 }
 

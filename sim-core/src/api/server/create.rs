@@ -176,6 +176,7 @@ impl ApiServer {
     fn finish(&mut self, now: Time, object: &mut Object) -> Result<(), ApiError> {
         defaults::apply(object, &|| self.epoch.rfc3339(now));
         admission::admit(object, &View(self))?;
+        strategy::begin(object, None);
         let dropped = strategy::prepare_create(object, self.options.features);
         self.notices.extend(dropped);
         defaults::apply_internal(object);

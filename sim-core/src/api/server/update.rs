@@ -32,6 +32,7 @@ impl ApiServer {
         let epoch = self.epoch;
         defaults::apply(&mut new, &|| epoch.rfc3339(moment.now));
         admission::admit_update(&mut new, &old, &View(self))?;
+        strategy::begin(&mut new, Some(&old));
         let dropped = strategy::prepare_update(&mut new, &old, self.options.features);
         self.notices.extend(dropped);
         defaults::apply_internal(&mut new);

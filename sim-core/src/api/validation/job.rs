@@ -81,11 +81,10 @@ fn generated_selector(e: &mut Errors, meta: &Meta, spec: &JobSpec) {
     }
 }
 
-/// `ValidateJobSpec`.
-fn job_spec(e: &mut Errors, spec: &JobSpec) {
-    let path = Path::root("spec");
-    numbers(e, &path, spec);
-    completion_mode(e, &path, spec);
+/// `validateJobSpec`: all but the selector, which a template does not have.
+pub(super) fn template(e: &mut Errors, path: &Path<'_>, spec: &JobSpec) {
+    numbers(e, path, spec);
+    completion_mode(e, path, spec);
     if let Some(policy) = &spec.pod_failure_policy {
         failure_policy(e, &path.child("podFailurePolicy"), policy, spec);
     }
@@ -101,6 +100,13 @@ fn job_spec(e: &mut Errors, spec: &JobSpec) {
     let template = path.child("template");
     pod::template(e, &template, &spec.template);
     restart_policy(e, &template.child("spec"), spec);
+}
+
+/// `ValidateJobSpec`.
+fn job_spec(e: &mut Errors, spec: &JobSpec) {
+    let path = Path::root("spec");
+    self::template(e, &path, spec);
+    let template = path.child("template");
     let none = LabelSelector::default();
     let selector = spec.selector.as_ref();
     match selector {

@@ -3,8 +3,10 @@
 //! It runs after defaulting and admission, on the object as it would be stored. Kinds without rules here have their
 //! metadata checked. Upstream: `pkg/apis/*/validation`, `pkg/registry/*/strategy.go`.
 
+mod autoscaler;
 mod classes;
 mod common;
+mod cron;
 pub mod field;
 mod internal;
 mod job;
@@ -14,6 +16,9 @@ mod node;
 mod others;
 mod pod;
 mod resource;
+mod service;
+#[cfg(test)]
+mod tests;
 mod unified;
 mod workloads;
 
@@ -121,7 +126,12 @@ pub fn check_create(
             Kind::RUNTIME_CLASS => classes::runtime_class(&mut e, body),
             Kind::POD_DISRUPTION_BUDGET => others::disruption_budget(&mut e, body),
             Kind::STATEFUL_SET => others::stateful_set(&mut e, body, false),
-            Kind::CRON_JOB => others::cron_job(&mut e, meta, body),
+            Kind::CRON_JOB => cron::cron_job(&mut e, meta, body, None),
+            Kind::HORIZONTAL_POD_AUTOSCALER => autoscaler::autoscaler(&mut e, body, None),
+            Kind::SERVICE => {
+                service::service(&mut e, meta, body, None);
+                service::warnings(meta, body, &mut warnings);
+            }
             Kind::PERSISTENT_VOLUME_CLAIM => others::volume_claim(&mut e, body),
             _ => {}
         },
@@ -171,7 +181,12 @@ pub fn check_update(new: &Object, old: &Object, kinds: &Kinds, rules: &mut Rules
             Kind::RUNTIME_CLASS => classes::runtime_class_update(&mut e, n, o),
             Kind::POD_DISRUPTION_BUDGET => others::disruption_budget(&mut e, n),
             Kind::STATEFUL_SET => others::stateful_set_update(&mut e, n, o),
-            Kind::CRON_JOB => others::cron_job(&mut e, &new.meta, n),
+            Kind::CRON_JOB => cron::cron_job(&mut e, &new.meta, n, Some(o)),
+            Kind::HORIZONTAL_POD_AUTOSCALER => autoscaler::autoscaler(&mut e, n, Some(o)),
+            Kind::SERVICE => {
+                service::service(&mut e, &new.meta, n, Some((&old.meta, o)));
+                service::warnings(&new.meta, n, &mut warnings);
+            }
             Kind::PERSISTENT_VOLUME_CLAIM => others::volume_claim_update(&mut e, n, o),
             _ => {}
         },

@@ -1,5 +1,5 @@
-//! Kinds that are stored as JSON and have pods or storage to do with: PodDisruptionBudgets, StatefulSets, CronJobs,
-//! PersistentVolumeClaims. Upstream: `pkg/apis/{policy,apps,batch,core}/validation`.
+//! Kinds that are stored as JSON and have pods or storage to do with: PodDisruptionBudgets, StatefulSets,
+//! PersistentVolumeClaims. Upstream: `pkg/apis/{policy,apps,core}/validation`.
 
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
@@ -15,7 +15,6 @@ use super::internal::{self, Fields, Shape};
 use super::pod;
 use super::pod::resources::amount;
 use super::workloads::{labels_of, mismatch, runs_forever};
-use crate::api::meta::Meta;
 use crate::api::wire::decode_value;
 use crate::quantity::Quantity;
 
@@ -186,47 +185,6 @@ pub(super) fn stateful_set_update(e: &mut Errors, new: &Value, old: &Value) {
             "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', \
              'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden",
         );
-    }
-}
-
-/// `ValidateCronJobCreate`, without the metadata. The schedule itself is only looked at as far as its fields go.
-pub(super) fn cron_job(e: &mut Errors, meta: &Meta, body: &Value) {
-    let path = Path::root("spec");
-    let none = Value::Null;
-    let spec = body.get("spec").unwrap_or(&none);
-    schedule(e, &path.child("schedule"), text(spec, "schedule"));
-    non_negative(e, &path.child("startingDeadlineSeconds"), number(spec, "startingDeadlineSeconds"));
-    // DIFFERS: whether a time zone exists is not checked: there is no time zone database here.
-    let zone = text(spec, "timeZone");
-    if zone.eq_ignore_ascii_case("local") {
-        let detail = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones";
-        e.invalid(&path.child("timeZone"), zone, detail);
-    }
-    let policy = text(spec, "concurrencyPolicy");
-    super::common::one_of(e, &path.child("concurrencyPolicy"), policy, &["Allow", "Forbid", "Replace"]);
-    for field in ["successfulJobsHistoryLimit", "failedJobsHistoryLimit"] {
-        non_negative(e, &path.child(field), number(spec, field));
-    }
-    if meta.name().len() > 52 {
-        let metadata = Path::root("metadata");
-        e.invalid(&metadata.child("name"), meta.name(), "must be no more than 52 characters");
-    }
-}
-
-fn schedule(e: &mut Errors, path: &Path<'_>, schedule: &str) {
-    if schedule.is_empty() {
-        e.required(path, "");
-        return;
-    }
-    if schedule.contains("TZ") {
-        let detail = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead";
-        e.invalid(path, schedule, detail);
-        return;
-    }
-    let fields: Vec<&str> = schedule.split_whitespace().collect();
-    if !schedule.starts_with('@') && fields.len() != 5 {
-        let detail = format!("expected exactly 5 fields, found {}: [{}]", fields.len(), fields.join(" "));
-        e.invalid(path, schedule, &detail);
     }
 }
 

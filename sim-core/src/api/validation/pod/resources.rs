@@ -79,6 +79,11 @@ fn resource_name(e: &mut Errors, path: &Path<'_>, name: &str) -> bool {
     fine
 }
 
+/// `ValidateContainerResourceName`.
+pub(in crate::api::validation) fn container_resource_name(e: &mut Errors, path: &Path<'_>, resource: &str) {
+    name(e, path, resource, Of::Container);
+}
+
 fn name(e: &mut Errors, path: &Path<'_>, name: &str, of: Of) {
     let fine = resource_name(e, path, name);
     match of {

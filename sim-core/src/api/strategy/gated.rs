@@ -1,5 +1,5 @@
-//! The device kinds: fields of gates that are off are dropped, unless the stored object has the gate in use already.
-//! Upstream: `pkg/registry/resource/*/strategy.go`.
+//! Kinds that are stored as JSON: fields of gates that are off are dropped, unless the stored object has the gate in use
+//! already. Upstream: `dropDisabledFields` in `pkg/registry/{resource,autoscaling}/*/strategy.go`.
 
 use serde_json::{Map, Value};
 
@@ -124,6 +124,15 @@ const GATED: &[Gated] = &[
         kind: Kind::RESOURCE_SLICE,
         gates: &[Gate::DRAConsumableCapacity],
         fields: &[(DEVICES, &["allowMultipleAllocations"]), (CAPACITIES, &["requestPolicy"])],
+        marks: &[],
+    },
+    Gated {
+        kind: Kind::HORIZONTAL_POD_AUTOSCALER,
+        gates: &[Gate::HPAConfigurableTolerance],
+        fields: &[
+            (&["spec", "behavior", "scaleUp"], &["tolerance"]),
+            (&["spec", "behavior", "scaleDown"], &["tolerance"]),
+        ],
         marks: &[],
     },
 ];
