@@ -8,6 +8,7 @@ mod json;
 mod merge;
 mod show;
 mod strategic;
+mod syntax;
 #[cfg(test)]
 mod tests;
 
@@ -43,8 +44,10 @@ impl Patch {
             ("json", Ok(value)) => Ok(Patch::Json(value)),
             ("merge", Ok(value)) => Ok(Patch::Merge(value)),
             ("strategic", Ok(value)) => Ok(Patch::Strategic(value)),
-            // DIFFERS: the place and the words are our parser's, not Go's.
-            ("json", Err(error)) => Err(bad_request(error.to_string())),
+            // What Go would take and our parser does not (half a surrogate pair, nesting beyond 128) is told in the parser's words.
+            ("json", Err(error)) => {
+                Err(bad_request(syntax::complaint(text).unwrap_or_else(|| error.to_string())))
+            }
             ("merge", Err(_)) => Err(bad_request("Invalid JSON Patch")),
             ("strategic", Err(_)) => Err(bad_request("invalid JSON document")),
             (other, _) => Err(bad_request(format!("unknown patch type {other:?}: json, merge or strategic"))),

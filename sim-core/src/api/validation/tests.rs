@@ -202,3 +202,19 @@ fn cron_jobs() {
         ],
     );
 }
+
+#[test]
+fn static_pods_have_no_claims() {
+    let value = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": "x", "namespace": "default", "annotations": {"kubernetes.io/config.mirror": "1"}},
+        "spec": {
+            "nodeName": "n", "containers": [{"name": "c", "image": "i"}],
+            "resourceClaims": [{"name": "gpu", "resourceClaimName": "gpu"}],
+        },
+    });
+    let mut pod = wire::from_json(&value, &Kinds::default(), Epoch::default()).expect("a pod");
+    defaults::apply(&mut pod, &String::new);
+    let (errors, _) = check_create(&pod, &Kinds::default(), &mut Rules::default(), None);
+    assert_eq!(errors.aggregate(), ": Forbidden: static pods do not support resource claims");
+}

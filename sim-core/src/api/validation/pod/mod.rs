@@ -76,6 +76,11 @@ fn metadata_and_spec(e: &mut Errors, meta: &Meta, pod: &Pod, info: &KindInfo) {
     pod_annotations(e, &metadata.child("annotations"), &meta.annotations, node_name(pod));
     let path = Path::root("spec");
     let subject = Subject { spec: &pod.spec, node_name: node_name(pod), pod_name: meta.name(), is_pod: true };
+    if meta.annotation(MIRROR_ANNOTATION).is_some() {
+        for _ in list(&pod.spec.resource_claims) {
+            e.forbidden(&Path::root(""), "static pods do not support resource claims");
+        }
+    }
     spec(e, &path, subject);
     if text(&pod.spec.service_account_name).is_empty() {
         tokens_without_account(e, &path.child("volumes"), &pod.spec);
