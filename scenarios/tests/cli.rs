@@ -267,3 +267,20 @@ fn the_schema_is_printed() {
     let schema: serde_json::Value = serde_json::from_str(&done.out).unwrap();
     assert_eq!((done.code, schema["title"].as_str()), (Some(0), Some("Wavetank scenario")));
 }
+
+#[test]
+fn cgroups_are_shown_as_they_are_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("pod.yaml"), POD).unwrap();
+    let cluster = "until: 1h\ncluster: {pools: [{name: node, count: 2, cpu: 2, memory: 4Gi}]}\n\
+        timeline: [{at: 5m, apply: pod.yaml}]\n";
+    fs::write(dir.path().join("s.yaml"), format!("{HEAD}{cluster}")).unwrap();
+    let before = wavetank(dir.path(), &["cgroups", "s.yaml", "--at", "4m"]);
+    assert_eq!(before.code, Some(0), "{}", before.err);
+    assert!(before.out.contains("node node-1\n/kubepods.slice\n  cpu.weight: 79\n"), "{}", before.out);
+    assert!(!before.out.contains(".scope"), "{}", before.out);
+    let after = wavetank(dir.path(), &["cgroups", "s.yaml", "--at", "6m"]);
+    assert!(after.out.contains(".slice/cri-containerd-"), "{}", after.out);
+    let absent = wavetank(dir.path(), &["cgroups", "s.yaml", "--at", "1m", "--node", "n"]);
+    assert!(absent.code == Some(2) && absent.err.contains("no node n in this run"), "{}", absent.err);
+}

@@ -27,6 +27,7 @@
 mod apply;
 pub mod build;
 mod builder;
+mod cgroups;
 mod cluster;
 mod devices;
 mod error;

@@ -24,6 +24,8 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Run a scenario, or nodes and manifests given here.
     Run(Run),
+    /// Print what is written to the cgroups of the nodes, at a time.
+    Cgroups(Cgroups),
     /// Tell the life of one pod, why it is where it is, and what would have placed it.
     Explain(Explain),
     /// Name the first record in which two runs differ.
@@ -104,6 +106,18 @@ pub(super) struct Run {
     /// Print the summary as JSON.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Cgroups {
+    #[command(flatten)]
+    pub(super) input: Input,
+    /// When to look, in simulated time, e.g. 5m; without it: at the end of the run.
+    #[arg(long, value_name = "DURATION", conflicts_with = "until")]
+    pub(super) at: Option<Duration>,
+    /// Only this node.
+    #[arg(long, value_name = "NODE")]
+    pub(super) node: Option<String>,
 }
 
 #[derive(Debug, Args)]

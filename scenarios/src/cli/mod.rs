@@ -1,6 +1,7 @@
 //! The command line: arguments in, exit code out.
 
 mod args;
+mod cgroups;
 mod compare;
 mod exit;
 mod explain;
@@ -41,6 +42,7 @@ pub fn main() -> ExitCode {
     tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr).without_time().init();
     let exit = match cli.command {
         Command::Run(args) => run::run(&args),
+        Command::Cgroups(args) => cgroups::cgroups(args),
         Command::Explain(args) => explain::explain(&args),
         Command::Diff(args) => compare::diff(&args.a, &args.b),
         Command::Conformance(args) => conformance(args),

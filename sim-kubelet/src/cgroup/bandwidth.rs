@@ -81,12 +81,13 @@ pub struct Bandwidth {
 }
 
 impl Bandwidth {
-    /// A cgroup created now, with a quota per period and a burst, or without.
+    /// A cgroup created now, with a quota per period (a microsecond at least, each) and a burst (not more than the quota), or
+    /// without.
     pub fn new(now: Time, quota: Option<Span>, period: Span, burst: Span) -> Bandwidth {
         let limit = quota.map(|quota| Limit {
-            quota: work(quota).max(1),
-            period: Span(period.0.max(1)),
-            burst: work(burst).max(0),
+            quota: work(Span(quota.0.max(1_000))),
+            period: Span(period.0.max(1_000)),
+            burst: work(burst).clamp(0, work(Span(quota.0.max(1_000)))),
         });
         let runtime = limit.map_or(0, |l| l.quota);
         Bandwidth {
@@ -148,7 +149,7 @@ impl Bandwidth {
         if self.runtime < rate * i128::from(until) {
             // Not before it is used up: the next whole nanosecond.
             let span = self.runtime.div_euclid(rate) + i128::from(self.runtime % rate != 0);
-            return Some(self.now + Span(i64::try_from(span).unwrap_or(until).max(0)));
+            return Some(self.now + Span(i64::try_from(span).unwrap_or(until).max(1)));
         }
         (rate * i128::from(limit.period.0) > limit.quota).then_some(boundary)
     }

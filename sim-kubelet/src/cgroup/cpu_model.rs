@@ -9,6 +9,7 @@ use super::bandwidth::{Bandwidth, CpuStat, Work, work};
 use super::knobs::Knobs;
 use super::psi::{Pressure, cpu_stall};
 use super::share::{CPU, GroupId, ShareTree};
+use super::tree::CgroupTree;
 
 /// One cgroup.
 #[derive(Clone, Debug)]
@@ -58,6 +59,20 @@ impl CpuModel {
             CpuModel { shares: ShareTree::default(), groups: Vec::new(), cpus, now, hz: 250, stale: true };
         model.push(&Knobs::default());
         model
+    }
+
+    /// A node with so many CPUs and the cgroups of a tree, nobody running yet. The second value has the group of each path,
+    /// sorted by path.
+    pub fn of(now: Time, cpus: u64, tree: &CgroupTree) -> (CpuModel, Vec<(String, GroupId)>) {
+        let mut model = CpuModel::new(now, cpus);
+        let (_, ids) = ShareTree::of(tree);
+        // Groups are numbered in the order of their paths, parents first.
+        for ((path, _), (_, knobs)) in ids.iter().zip(tree.iter()) {
+            let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
+            let known = ids.binary_search_by(|(p, _)| p.as_str().cmp(parent));
+            model.add(known.map_or(GroupId::ROOT, |i| ids[i].1), knobs);
+        }
+        (model, ids)
     }
 
     fn push(&mut self, knobs: &Knobs) {
@@ -129,7 +144,8 @@ impl CpuModel {
             self.shares.set_cap(id, group.bandwidth.throttled().then_some(0));
             if id != GroupId::ROOT {
                 let runnable = group.runnable;
-                self.groups[self.shares.parent(id).0 as usize].runnable += runnable;
+                let parent = &mut self.groups[self.shares.parent(id).0 as usize];
+                parent.runnable = parent.runnable.saturating_add(runnable);
             }
         }
         self.shares.solve(self.cpus.saturating_mul(CPU));

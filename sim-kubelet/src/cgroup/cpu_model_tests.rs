@@ -59,6 +59,35 @@ fn a_pods_quota_throttles_all_its_containers() {
 }
 
 #[test]
+fn a_nodes_cgroups_run() {
+    use super::super::tree::{PodEntry, TreeConfig};
+    let spec = |cpu: &str, limit: Option<&str>| {
+        let resources = serde_json::json!({"requests": {"cpu": cpu}, "limits": limit.map(|l| serde_json::json!({"cpu": l}))});
+        serde_json::from_value(serde_json::json!({"containers": [{"name": "c", "resources": resources}]}))
+            .unwrap()
+    };
+    let (small, big) = (spec("1", Some("1500m")), spec("3", None));
+    let containers = [("c".into(), "c".into())];
+    let entry =
+        |uid, spec| PodEntry { uid, spec, critical: false, exclusive_cpus: &[], containers: &containers };
+    let tree = CgroupTree::new(TreeConfig::default(), &[entry("a", &small), entry("b", &big)]).unwrap();
+    let (mut node, ids) = CpuModel::of(Time::ZERO, 4, &tree);
+    let of =
+        |pod: &str| ids.iter().find(|(path, _)| path.contains(pod) && path.ends_with(".scope")).unwrap().1;
+    let (a, b) = (of("poda"), of("podb"));
+    node.start(a, 4, None);
+    node.start(b, 4, None);
+    // Weights of 39 and 118, as the kubelet makes them.
+    assert!(node.rate(a).abs_diff(4 * CPU * 39 / 157) <= 1);
+    node.advance(at(secs(1)));
+    assert_eq!(node.stat(GroupId::ROOT).usage_usec, 4_000_000);
+    node.start(b, 0, None);
+    let before = node.stat(a).usage_usec;
+    node.advance(at(secs(2)));
+    assert_eq!(node.stat(a).usage_usec - before, 1_500_000);
+}
+
+#[test]
 fn pressure_tells_who_waits() {
     let mut node = CpuModel::new(Time::ZERO, 2);
     let (a, b) = (node.add(GroupId::ROOT, &weight(100)), node.add(GroupId::ROOT, &weight(100)));

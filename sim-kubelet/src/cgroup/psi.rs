@@ -61,7 +61,7 @@ impl Pressure {
     /// Of a cgroup created now on a kernel with so many ticks a second (`CONFIG_HZ`). Averages are taken every two seconds
     /// and a tick.
     pub fn new(now: Time, hz: u64) -> Pressure {
-        let hz = hz.max(1);
+        let hz = hz.clamp(1, 10_000);
         let period = (2 * hz + 1) * (1_000_000_000 / hz);
         let next_update = now + Span(period as i64);
         Pressure {
