@@ -112,8 +112,9 @@ mod tests {
     fn the_more_it_requests_the_safer() {
         check(json!({"containers": [{"name": "a"}]}), &[("a", 1000)]);
         check(
-            json!({"containers": [requests("a", "4Gi"), requests("b", "1"), requests("c", "32Gi")]}),
-            &[("a", 750), ("b", 999), ("c", 3)],
+            json!({"containers": [requests("a", "4Gi"), requests("b", "1"), requests("c", "32Gi"),
+                requests("d", "17145509446")]}),
+            &[("a", 750), ("b", 999), ("c", 3), ("d", 3)],
         );
         let full = json!({"cpu": "1", "memory": "1Gi"});
         check(
