@@ -240,6 +240,61 @@ fn replicas_of_one_template_stay_one_class() {
     assert!(specs.iter().all(|s| *s == specs[0]), "one Arc for all");
 }
 
+fn claim(name: &str, exactly: serde_json::Value) -> Object {
+    let devices = serde_json::json!({"requests": [{"name": "r", "exactly": exactly}]});
+    let status = serde_json::json!({"reservedFor": [{"resource": "pods", "name": "p", "uid": "1"}]});
+    let body = serde_json::json!({"spec": {"devices": devices}, "status": status});
+    Object::json(Kind::RESOURCE_CLAIM, Meta::named(Key::new("default", name)), body)
+}
+
+#[test]
+fn claims_begin_without_status_and_keep_their_spec() {
+    let mut f = Fixture::new();
+    let made = f.create(claim("c", serde_json::json!({"deviceClassName": "gpu"}))).expect("created");
+    assert_eq!(made.meta.generation, 0, "claims have no generations");
+    let body = made.as_json().expect("a body");
+    assert_eq!(body["status"], serde_json::json!({}));
+    assert_eq!(body["spec"]["devices"]["requests"][0]["exactly"]["count"], 1);
+    let mut other = Object::clone(&made);
+    other.body = claim("c", serde_json::json!({"deviceClassName": "other"})).body;
+    let refused = f.send(Request::Update(Box::new(other))).expect_err("fixed");
+    assert!(refused.message.ends_with("field is immutable"), "{refused}");
+    let mut reserved = Object::clone(&made);
+    reserved.body = claim("c", serde_json::json!({"deviceClassName": "gpu"})).body;
+    let refused = f.send(Request::UpdateStatus(Box::new(reserved))).expect_err("not allocated");
+    assert!(refused.message.contains("status.reservedFor: Forbidden"), "{refused}");
+}
+
+#[test]
+fn devices_for_administration_are_for_labelled_namespaces() {
+    let mut f = Fixture::new();
+    let wanting = || claim("c", serde_json::json!({"deviceClassName": "gpu", "adminAccess": true}));
+    let refused = f.create(wanting()).expect_err("no label");
+    assert!(refused.message.contains("admin access to devices requires"), "{refused}");
+    let label = ("resource.kubernetes.io/admin-access".to_owned(), Some("true".to_owned()));
+    let patch = Box::new(MetaPatch { labels: vec![label], ..MetaPatch::default() });
+    let (kind, key, uid) = (Kind::NAMESPACE, Key::cluster("default"), Uid::default());
+    f.send(Request::PatchMeta { kind, key, uid, patch }).expect("labelled");
+    f.create(wanting()).expect("created");
+}
+
+#[test]
+fn fields_of_gates_that_are_off_are_dropped_with_a_notice() {
+    let mut f = Fixture::new();
+    let pool = serde_json::json!({"name": "p", "generation": 1, "resourceSliceCount": 1});
+    let taints = serde_json::json!([{"key": "k", "effect": "NoExecute"}]);
+    let devices = serde_json::json!([{"name": "a", "taints": taints}]);
+    let body =
+        serde_json::json!({"spec": {"driver": "d", "pool": pool, "allNodes": true, "devices": devices}});
+    let slice = Object::json(Kind::RESOURCE_SLICE, Meta::named(Key::cluster("s")), body);
+    let made = f.create(slice).expect("created");
+    assert_eq!(made.as_json().expect("a body")["spec"]["devices"], serde_json::json!([{"name": "a"}]));
+    assert_eq!(
+        f.api.take_notices(),
+        ["spec.devices[].taints is dropped: the feature gate DRADeviceTaints is off"]
+    );
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(32))]
 
