@@ -4,13 +4,15 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock, RwLock};
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use sim_cel::Value;
 use sim_core::api::meta::Labels;
 use sim_core::quantity::Quantity;
 use sim_core::selectors::NodeSelector;
+use smallvec::SmallVec;
 use smol_str::SmolStr;
 
+use crate::allocator::Counters;
 use crate::api::{Device, ResourceSlice};
 use crate::selector::{Selector, device_value};
 
@@ -30,9 +32,34 @@ pub struct Slice {
     selector: Option<Result<NodeSelector, String>>,
     devices: Vec<Prepared>,
     /// What is there of every shared counter, numbered over all sets.
-    pub(crate) counters: Vec<Quantity>,
-    pub(crate) binding_conditions: bool,
+    pub(crate) counters: Amounts,
+    pub(crate) traits: Traits,
+    /// No two devices have the same name.
+    pub(crate) distinct: bool,
     outcomes: RwLock<Outcomes>,
+}
+
+/// What some device of a slice has.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Traits {
+    /// Binding conditions, also an empty list of them.
+    pub(crate) binding_conditions: bool,
+    /// Binding conditions that somebody would have to wait for.
+    pub(crate) waits: bool,
+    /// Counters that it consumes.
+    pub(crate) counted: bool,
+    /// Counters that it consumes, and taints.
+    pub(crate) counted_and_tainted: bool,
+    /// Several claims may share it.
+    pub(crate) shared: bool,
+}
+
+/// What is there of counters.
+#[derive(Debug)]
+pub(crate) enum Amounts {
+    /// In a unit of which all amounts of the slice are multiples, so small that sums fit.
+    Whole(Vec<i64>),
+    Any(Vec<Quantity>),
 }
 
 /// What is known of every device, by selector.
@@ -45,6 +72,8 @@ pub(crate) struct Prepared {
     value: OnceLock<Result<Value, String>>,
     /// What it takes from the counters of the slice; others are not limited.
     pub(crate) consumes: Vec<(usize, Quantity)>,
+    /// The same in the unit of [`Amounts::Whole`], each counter once.
+    pub(crate) whole: Vec<(usize, i64)>,
 }
 
 const UNKNOWN: u8 = 0;
@@ -76,13 +105,24 @@ impl Slice {
                     numbers.get(&(set.as_str(), name.as_str())).map(|number| (*number, value.clone()))
                 })
                 .collect();
-            Prepared { selector: device.node_selector.as_ref().map(parse), value: OnceLock::new(), consumes }
+            let selector = device.node_selector.as_ref().map(parse);
+            Prepared { selector, value: OnceLock::new(), consumes, whole: Vec::new() }
         };
+        let mut devices: Vec<Prepared> = spec.devices.iter().map(prepare).collect();
+        let mut names = FxHashSet::default();
+        let some = |is: fn(&Device) -> bool| spec.devices.iter().any(is);
         Slice {
             selector: spec.node_selector.as_ref().map(parse),
-            devices: spec.devices.iter().map(prepare).collect(),
-            binding_conditions: spec.devices.iter().any(|device| device.binding_conditions.is_some()),
-            counters,
+            traits: Traits {
+                binding_conditions: some(|device| device.binding_conditions.is_some()),
+                waits: some(|device| device.binding_conditions.as_ref().is_some_and(|c| !c.is_empty())),
+                counted: some(|device| !device.consumes_counters.is_empty()),
+                counted_and_tainted: some(|d| !d.consumes_counters.is_empty() && !d.taints.is_empty()),
+                shared: some(|device| device.allow_multiple_allocations == Some(true)),
+            },
+            distinct: spec.devices.iter().all(|device| names.insert(&device.name)),
+            counters: whole(&counters, &mut devices).map_or(Amounts::Any(counters), Amounts::Whole),
+            devices,
             outcomes: RwLock::default(),
             body,
         }
@@ -99,6 +139,11 @@ impl Slice {
 
     pub(crate) fn prepared(&self, index: usize) -> &Prepared {
         &self.devices[index]
+    }
+
+    /// The counters with some devices in use.
+    pub(crate) fn counters_left(&self, in_use: impl Iterator<Item = usize>) -> Counters {
+        Counters::new(self, in_use)
     }
 
     /// Whether the node reaches the slice by the slice's own selection; `None` if it says nothing.
@@ -137,6 +182,22 @@ impl Slice {
         outcome
     }
 
+    /// What is known already of every device: false for the first selector that says so, `None` if somebody would have to
+    /// look. Per-device node selection is not looked at.
+    pub(crate) fn known(&self, selectors: &[Arc<Selector>], mut tell: impl FnMut(usize, bool)) {
+        let outcomes: SmallVec<[_; 4]> =
+            selectors.iter().map(|selector| self.outcomes_of(selector)).collect();
+        for device in 0..self.devices.len() {
+            let first =
+                outcomes.iter().map(|known| known[device].load(Ordering::Relaxed)).find(|o| *o != YES);
+            match first {
+                None => tell(device, true),
+                Some(NO) => tell(device, false),
+                Some(_) => {}
+            }
+        }
+    }
+
     fn outcomes_of(&self, selector: &Arc<Selector>) -> Arc<[AtomicU8]> {
         let find = |all: &Outcomes| {
             all.iter().find(|(s, _)| Arc::ptr_eq(s, selector)).map(|(_, known)| known.clone())
@@ -152,6 +213,36 @@ impl Slice {
         write.push((selector.clone(), known.clone()));
         known
     }
+}
+
+/// All amounts of a slice in one unit, if there is one that fits.
+fn whole(counters: &[Quantity], devices: &mut [Prepared]) -> Option<Vec<i64>> {
+    let scale = [0, -3, -9].into_iter().find(|scale| {
+        let consumed = devices.iter().flat_map(|device| device.consumes.iter().map(|(_, amount)| amount));
+        counters.iter().chain(consumed).all(|amount| scaled(amount, *scale).is_some())
+    })?;
+    for device in devices {
+        for (counter, amount) in &device.consumes {
+            let amount = scaled(amount, scale)?;
+            match device.whole.iter_mut().find(|(known, _)| known == counter) {
+                Some((_, sum)) => *sum += amount,
+                None => device.whole.push((*counter, amount)),
+            }
+        }
+    }
+    counters.iter().map(|amount| scaled(amount, scale)).collect()
+}
+
+/// In units of `10^scale`, if that is exact and so small that thousands of them can be added.
+fn scaled(amount: &Quantity, scale: i8) -> Option<i64> {
+    const MOST: i64 = i64::MAX >> 16;
+    let number = amount.scaled_value(scale);
+    if !(-MOST..=MOST).contains(&number) {
+        return None;
+    }
+    let mut rest = amount.clone();
+    rest.sub(&Quantity::new_scaled(number, scale));
+    rest.is_zero().then_some(number)
 }
 
 fn parse(selector: &k8s_openapi::api::core::v1::NodeSelector) -> Result<NodeSelector, String> {
@@ -181,7 +272,11 @@ pub struct Inventory {
     slices: Vec<Arc<Slice>>,
     by_node: FxHashMap<SmolStr, Vec<usize>>,
     elsewhere: Vec<usize>,
+    newest: OnceLock<Newest>,
 }
+
+/// Of every pool by driver and name: the newest generation, and how many slices it has.
+type Newest = FxHashMap<(SmolStr, SmolStr), (i64, i64)>;
 
 impl Inventory {
     /// Slices in the order in which they are to be looked at.
@@ -193,7 +288,25 @@ impl Inventory {
                 _ => elsewhere.push(index),
             }
         }
-        Inventory { slices, by_node, elsewhere }
+        Inventory { slices, by_node, elsewhere, newest: OnceLock::new() }
+    }
+
+    /// The newest generation of a slice's pool, on whatever nodes, and how many slices it has.
+    pub(crate) fn newest(&self, of: &Slice) -> Option<(i64, i64)> {
+        let pool = |slice: &Slice| (slice.body.spec.driver.clone(), slice.body.spec.pool.name.clone());
+        let newest = self.newest.get_or_init(|| {
+            let mut newest = Newest::default();
+            for slice in &self.slices {
+                let generation = slice.body.spec.pool.generation;
+                let known = newest.entry(pool(slice)).or_insert((generation, 0));
+                if generation > known.0 {
+                    *known = (generation, 0);
+                }
+                known.1 += i64::from(generation == known.0);
+            }
+            newest
+        });
+        newest.get(&pool(of)).copied()
     }
 
     /// The slices that may be meant for a node, in order.

@@ -8,7 +8,8 @@
 //! - [`features`]: the gates that change what comes out;
 //! - [`taints`]: taints of devices by rule;
 //! - [`pod`]: how pods and claims refer to each other;
-//! - [`topology`]: where devices are and what connects them, as attributes and as a graph.
+//! - [`topology`]: where devices are and what connects them, as attributes and as a graph;
+//! - [`study`]: measures of how well devices are used.
 //!
 //! Invariants: pure functions of values, without clock and randomness; no panic on any input; orders, errors and their texts are
 //! those of `k8s.io/dynamic-resource-allocation` v0.34.1. Pools are looked at by driver and name, which is one of the orders that
@@ -63,5 +64,6 @@ pub mod features;
 pub mod inventory;
 pub mod pod;
 pub mod selector;
+pub mod study;
 pub mod taints;
 pub mod topology;

@@ -17,7 +17,7 @@
 //!     "devices": [{"name": "gpu-0"}, {"name": "gpu-1"}]}}))?;
 //!
 //! let rules = Rules::new([Arc::new(rule)], &Default::default(), &mut Selectors::stored());
-//! let seen = rules.apply(&Arc::new(slice)).outcome?;
+//! let seen = rules.apply(&Arc::new(slice)).outcome.map_err(|why| why.to_string())?;
 //! assert!(seen.spec.devices[0].taints.is_empty());
 //! assert_eq!(seen.spec.devices[1].taints[0].key, "example.com/broken");
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -1,9 +1,11 @@
 //! The structured allocator (`structured/internal/experimental/allocator_experimental.go`): devices for all claims of a pod on one
 //! node, or nothing. It tries devices in order, depth first, and the first solution wins; what is known to fail is skipped (`prune`).
 
+mod bits;
 pub(crate) mod capacity;
 mod constraints;
 mod counters;
+mod fixes;
 mod outcome;
 mod pools;
 mod prune;
@@ -19,6 +21,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use smol_str::SmolStr;
 
 pub use capacity::Consumed;
+pub(crate) use counters::Counters;
+pub use fixes::Fixes;
 pub use requests::Classes;
 
 use crate::api::{AllocationResult, ResourceClaim};
@@ -55,7 +59,7 @@ pub struct DeviceId {
 }
 
 /// What claims have already.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct AllocatedState {
     /// By driver and pool; only for look-ups.
     devices: FxHashMap<(SmolStr, SmolStr), FxHashSet<SmolStr>>,
@@ -70,9 +74,18 @@ impl AllocatedState {
 
     /// A device is free again.
     pub fn remove(&mut self, id: &DeviceId) {
-        if let Some(devices) = self.devices.get_mut(&(id.driver.clone(), id.pool.clone())) {
+        let pool = (id.driver.clone(), id.pool.clone());
+        if let Some(devices) = self.devices.get_mut(&pool) {
             devices.remove(&id.device);
+            if devices.is_empty() {
+                self.devices.remove(&pool);
+            }
         }
+    }
+
+    /// Whether nobody else can have anything of a device.
+    pub fn contains(&self, id: &DeviceId) -> bool {
+        self.of_pool(&id.driver, &id.pool).is_some_and(|devices| devices.contains(&id.device))
     }
 
     /// A share of a device.
@@ -108,6 +121,7 @@ pub struct Allocator {
     allocated: Arc<AllocatedState>,
     inventory: Arc<Inventory>,
     wishes: Arc<Wishes>,
+    fixes: Fixes,
     prune: bool,
 }
 
@@ -131,13 +145,19 @@ impl Allocator {
         claims: &[Arc<ResourceClaim>],
     ) -> Allocator {
         let wishes = Arc::new(Wishes::new(claims, classes, selectors));
-        Allocator { features, allocated, inventory, wishes, prune: true }
+        Allocator { features, allocated, inventory, wishes, fixes: Fixes::default(), prune: true }
     }
 
     /// The same claims, with other devices.
     #[must_use]
     pub fn among(&self, allocated: Arc<AllocatedState>, inventory: Arc<Inventory>) -> Allocator {
         Allocator { allocated, inventory, ..self.clone() }
+    }
+
+    /// The same without some bugs of Kubernetes 1.34.
+    #[must_use]
+    pub fn fixed(self, fixes: Fixes) -> Allocator {
+        Allocator { fixes, ..self }
     }
 
     /// The same without skipping what is known to fail: the oracle of the search, exponential as upstream's.
@@ -158,7 +178,7 @@ impl Allocator {
     /// # Errors
     /// As [`Allocator::allocate`].
     pub fn allocate_counted(&self, node: Node<'_>) -> Result<Allocation, Error> {
-        let pools = pools::gather(&self.inventory, node, self.features).map_err(Error::new)?;
+        let pools = pools::gather(&self.inventory, node, self.features, self.fixes).map_err(Error::new)?;
         let mut search = search::Search::new(self, node, &pools);
         validate::validate(&mut search)?;
         let found = search.run(self.prune)?;

@@ -1,5 +1,7 @@
 //! From chosen devices to results of claims: configuration and node selector.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::core::v1::{NodeSelector, NodeSelectorRequirement, NodeSelectorTerm};
 use smol_str::{SmolStr, format_smolstr};
 
@@ -33,8 +35,6 @@ fn device(search: &Search<'_>, chosen: &Chosen, shares: &mut usize) -> DeviceReq
     let request = &search.wishes.entries[chosen.entry];
     let device = search.device(chosen.candidate);
     let pool = &search.pools[search.candidates[chosen.candidate].pool];
-    let name = &search.wishes.parent(request).name;
-    let alternative = search.wishes.alternative(request);
     let waits = |conditions: &Option<Vec<SmolStr>>| {
         if search.features.device_binding { conditions.clone().unwrap_or_default() } else { Vec::new() }
     };
@@ -44,7 +44,7 @@ fn device(search: &Search<'_>, chosen: &Chosen, shares: &mut usize) -> DeviceReq
     });
     DeviceRequestAllocationResult {
         tolerations: Vec::new(),
-        request: if alternative.is_empty() { name.clone() } else { format_smolstr!("{name}/{alternative}") },
+        request: search.wishes.full_name(request),
         driver: pool.driver.clone(),
         pool: pool.name.clone(),
         device: device.name.clone(),
@@ -67,9 +67,18 @@ fn config(search: &Search<'_>, claim: &Claim) -> Vec<DeviceAllocationConfigurati
         });
     };
     let selected = |first: usize| &search.wishes.entries[first + search.wanted[first].selected];
-    for &(first, _) in &claim.requests {
-        let class = selected(first).class.iter();
-        class.flat_map(|class| &class.spec.config).for_each(|device| push("FromClass", &[], device));
+    for (number, &(first, _)) in claim.requests.iter().enumerate() {
+        let Some(class) = &selected(first).class else { continue };
+        let mut requests = Vec::new();
+        if search.fixes.class_config_names_requests {
+            let same = |first: &usize| selected(*first).class.as_ref().is_some_and(|c| Arc::ptr_eq(c, class));
+            let firsts = || claim.requests.iter().map(|(first, _)| *first);
+            if firsts().take(number).any(|first| same(&first)) {
+                continue;
+            }
+            requests.extend(firsts().filter(same).map(|first| search.wishes.full_name(selected(first))));
+        }
+        class.spec.config.iter().for_each(|device| push("FromClass", &requests, device));
     }
     for own in &claim.body.spec.devices.config {
         if own.requests.is_empty() {

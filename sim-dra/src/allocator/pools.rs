@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use smol_str::SmolStr;
 
+use super::Fixes;
 use crate::features::Features;
 use crate::inventory::{Inventory, Node, Slice};
 
@@ -27,6 +28,7 @@ pub(crate) fn gather<'a>(
     inventory: &'a Inventory,
     node: Node<'_>,
     features: Features,
+    fixes: Fixes,
 ) -> Result<Vec<Pool<'a>>, String> {
     let mut pools: BTreeMap<(&SmolStr, &SmolStr), Vec<&Arc<Slice>>> = BTreeMap::new();
     let mut later = Vec::new();
@@ -35,10 +37,15 @@ pub(crate) fn gather<'a>(
         if !features.partitionable_devices && spec.per_device_node_selection.is_some() {
             continue;
         }
+        if fixes.generations_before_nodes
+            && inventory.newest(slice).is_some_and(|(newest, _)| spec.pool.generation < newest)
+        {
+            continue;
+        }
         if !reached(slice, node)? {
             continue;
         }
-        if features.experimental() && slice.binding_conditions {
+        if features.experimental() && slice.traits.binding_conditions {
             later.push(slice);
         } else {
             add(&mut pools, slice);
@@ -48,14 +55,16 @@ pub(crate) fn gather<'a>(
     let all = pools.into_iter().map(|((driver, name), slices)| Pool {
         driver,
         name,
-        incomplete: slices
-            .first()
-            .is_none_or(|first| slices.len() as i64 != first.body().spec.pool.resource_slice_count),
+        incomplete: slices.first().is_none_or(|first| {
+            let own = slices.len() as i64;
+            let newest = if fixes.generations_before_nodes { inventory.newest(first) } else { None };
+            newest.map_or(own, |(_, count)| count) != first.body().spec.pool.resource_slice_count
+        }),
         invalid: duplicate(&slices),
         slices,
     });
     let (mut simple, binding): (Vec<_>, Vec<_>) = all.partition(|pool| {
-        !features.experimental() || pool.slices.iter().all(|slice| !slice.binding_conditions)
+        !features.experimental() || pool.slices.iter().all(|slice| !slice.traits.binding_conditions)
     });
     simple.extend(binding);
     Ok(simple)
@@ -98,6 +107,9 @@ fn add<'a>(pools: &mut BTreeMap<(&'a SmolStr, &'a SmolStr), Vec<&'a Arc<Slice>>>
 }
 
 fn duplicate(slices: &[&Arc<Slice>]) -> Option<String> {
+    if matches!(slices, [only] if only.distinct) {
+        return None;
+    }
     let mut names = rustc_hash::FxHashSet::default();
     let mut devices = slices.iter().flat_map(|slice| &slice.body().spec.devices);
     let twice = devices.find(|device| !names.insert(&device.name))?;

@@ -12,8 +12,9 @@
 //! devices whose capacity did not suffice), and where a pool is invalid, which is an error as soon as the search gets there,
 //! nothing is skipped. `tests/pruning.rs` compares with the search that skips nothing.
 
-use super::constraints::{Added, ConstraintState};
-use super::search::Search;
+use super::bits::Bits;
+use super::constraints::ConstraintState;
+use super::search::{Devices, Search};
 use crate::api::MAX_RESULTS;
 
 /// Steps before failed states are kept: most searches end sooner.
@@ -29,65 +30,70 @@ pub(crate) struct State<'a> {
     place: (usize, usize, usize, i64, bool),
     /// Devices of the claim so far.
     results: usize,
-    /// Devices in use by any claim of the pod, and by this one.
-    in_use: Vec<u64>,
+    /// Devices that nobody has, and those of this claim.
+    free: Bits,
+    own: Bits,
     constraints: Vec<ConstraintState<'a>>,
 }
 
 impl<'a> Search<'a> {
     /// Whether failed attempts leave nothing behind.
     pub(crate) fn leaves_no_trace(&self) -> bool {
-        if self.pools.iter().any(|pool| pool.invalid.is_some()) {
+        let slices = || self.pools.iter().flat_map(|pool| &pool.slices).map(|slice| slice.traits);
+        if !self.fixes.broken_pools_skipped && self.pools.iter().any(|pool| pool.invalid.is_some()) {
             return false;
         }
         let all = || self.wishes.entries.iter().any(|entry| self.wishes.all(entry));
-        let shared = || {
-            self.candidates.iter().any(|c| c.slice.device(c.index).allow_multiple_allocations == Some(true))
-        };
-        if self.features.consumable_capacity && (all() || shared()) {
+        if self.features.consumable_capacity && (all() || slices().any(|slice| slice.shared)) {
             return false;
         }
-        let mut devices = self.candidates.iter().map(|c| c.slice.device(c.index));
-        let counted = devices.any(|device| !device.consumes_counters.is_empty());
-        if !counted || !self.features.partitionable_devices {
+        if !self.features.partitionable_devices || self.fixes.refusals_leave_no_trace {
+            return true;
+        }
+        if !slices().any(|slice| slice.counted) {
             return true;
         }
         let constrained =
             self.wishes.claims.iter().any(|claim| !claim.body.spec.devices.constraints.is_empty());
-        let mut devices = self.candidates.iter().map(|c| c.slice.device(c.index));
-        let tainted = devices.any(|device| !device.consumes_counters.is_empty() && !device.taints.is_empty());
-        !(constrained || self.features.device_taints && tainted)
+        let tainted = || slices().any(|slice| slice.counted_and_tainted);
+        !(constrained || self.features.device_taints && tainted())
     }
 
     /// Whether a request wants more devices than there are for it.
     pub(crate) fn hopeless(&self, claim: usize, entry: usize, wanted: i64) -> bool {
-        let request = &self.wishes.entries[entry];
-        let (name, alternative) = (&self.wishes.parent(request).name, self.wishes.alternative(request));
+        let (of, admin) = (&self.wanted[entry], self.wishes.admin(&self.wishes.entries[entry]));
+        let (constraints, devices) =
+            (&self.constraints[claim], Devices { candidates: &self.candidates, pools: self.pools });
         let mut available = 0;
-        for candidate in 0..self.candidates.len() {
-            if self.refused(claim, request, candidate) {
-                continue;
+        for index in 0..self.free.words() {
+            let allowed =
+                if admin { !self.own[claim].word(index) & self.within(index) } else { self.free.word(index) };
+            if allowed & !of.known.word(index) != 0 {
+                return false;
             }
-            match self.known_selectable(entry, candidate) {
-                None => return false,
-                Some(false) => continue,
-                Some(true) => {}
+            let mut left = allowed & of.selectable.word(index);
+            if constraints.is_empty() {
+                available += i64::from(left.count_ones());
+                left = 0;
             }
-            let added = Added {
-                request: name,
-                alternative,
-                driver: self.pools[self.candidates[candidate].pool].driver,
-                device: self.device(candidate),
-                number: candidate,
-            };
-            if self.constraints[claim].iter().all(|constraint| constraint.may_add(added)) {
-                available += 1;
-                if available >= wanted {
-                    return false;
-                }
+            while left != 0 {
+                let candidate = index * 64 + left.trailing_zeros() as usize;
+                left &= left - 1;
+                let added = self.added(entry, candidate);
+                available +=
+                    i64::from(constraints.iter().all(|constraint| constraint.may_add(added, devices)));
+            }
+            if available >= wanted {
+                return false;
             }
         }
         true
+    }
+
+    /// The bits of a word that are devices.
+    fn within(&self, index: usize) -> u64 {
+        let left = self.candidates.len().saturating_sub(index * 64);
+        if left >= 64 { !0 } else { (1 << left) - 1 }
     }
 
     /// Whether all requests that are left want more devices than there are for any of them, at a place in the search.
@@ -101,18 +107,16 @@ impl<'a> Search<'a> {
             return false;
         }
         let mut available = 0;
-        for candidate in 0..self.candidates.len() {
-            if !self.candidates[candidate].free() {
-                continue;
-            }
-            let mut some = false;
+        for index in 0..self.free.words() {
+            let (free, mut some) = (self.free.word(index), 0);
             for entry in &rest {
-                match self.known_selectable(*entry, candidate) {
-                    None => return false,
-                    Some(selectable) => some |= selectable,
+                let of = &self.wanted[*entry];
+                if free & !of.known.word(index) != 0 {
+                    return false;
                 }
+                some |= free & of.selectable.word(index);
             }
-            available += i64::from(some);
+            available += i64::from(some.count_ones());
             if available >= total {
                 return false;
             }
@@ -149,18 +153,8 @@ impl<'a> Search<'a> {
             return None;
         }
         let claim = place.0;
-        let words = self.candidates.len().div_ceil(64);
-        let mut in_use = vec![0; 2 * words];
-        for (number, candidate) in self.candidates.iter().enumerate() {
-            let bit = 1 << (number % 64);
-            if !candidate.claims.is_empty() {
-                in_use[number / 64] |= bit;
-            }
-            if candidate.claims.contains(&claim) {
-                in_use[words + number / 64] |= bit;
-            }
-        }
         let constraints = self.constraints[claim].iter().map(|constraint| constraint.state()).collect();
-        Some(State { place, results: self.results[claim].len(), in_use, constraints })
+        let (free, own) = (self.free.clone(), self.own[claim].clone());
+        Some(State { place, results: self.results[claim].len(), free, own, constraints })
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use smol_str::SmolStr;
+use smol_str::{SmolStr, format_smolstr};
 
 use super::Error;
 use crate::api::{DeviceClass, DeviceRequest, DeviceSelector, DeviceSubRequest, ResourceClaim};
@@ -82,6 +82,11 @@ impl Wishes {
         wishes
     }
 
+    /// The number of the request in its claim.
+    pub(crate) fn number(&self, entry: &Request) -> usize {
+        entry.request
+    }
+
     pub(crate) fn claim_of(&self, entry: &Request) -> &Claim {
         &self.claims[entry.claim]
     }
@@ -107,6 +112,15 @@ impl Wishes {
     /// The name of the alternative; empty if there is none.
     pub(crate) fn alternative(&self, entry: &Request) -> &str {
         if entry.alternative.is_some() { &self.exact(entry).name } else { "" }
+    }
+
+    /// `request` or `request/alternative`.
+    pub(crate) fn full_name(&self, entry: &Request) -> SmolStr {
+        let name = &self.parent(entry).name;
+        match self.alternative(entry) {
+            "" => name.clone(),
+            alternative => format_smolstr!("{name}/{alternative}"),
+        }
     }
 
     /// Access without keeping others away; alternatives have none.

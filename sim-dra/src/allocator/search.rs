@@ -2,27 +2,30 @@
 //! device on, so that all orders are tried. Upstream recurses; here frames are kept on a stack of our own, because a pod may
 //! have any number of claims.
 //!
-//! Known bugs of 1.34 are part of it, because they decide which devices come out: counters of a device stay taken if taints or
-//! constraints refuse it afterwards, and those of a shared device if it is taken back (not fixed in 1.36); the devices of an
-//! alternative in mode `All` are looked up with the first alternative from the second device on (fixed in 1.36). Not part of it:
-//! that the second look at capacities takes the wrong device and may panic (fixed in 1.35).
+//! Known bugs of 1.34 are part of it, because they decide which devices come out; [`Fixes`](super::Fixes) turns them off. Not part
+//! of it: that the second look at capacities takes the wrong device and may panic (fixed in 1.35).
 // DIFFERS: the last of these, because a scheduler that panics decides nothing; see `expectedWithIndexBugFixed` of the vectors.
 
+mod take;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rustc_hash::FxHashSet;
 use smallvec::SmallVec;
 
+use super::bits::Bits;
 use super::capacity::{self, Consumed};
-use super::constraints::{Added, Constraint};
+use super::constraints::Constraint;
 use super::counters::Counters;
 use super::pools::Pool;
 use super::prune::State;
 use super::requests::{Request, Wishes};
-use super::{Allocator, DeviceId, Error};
+use super::{Allocator, DeviceId, Error, Fixes};
 use crate::api::{Device, MAX_RESULTS};
 use crate::features::Features;
 use crate::inventory::{Node, Slice};
+use crate::selector::Selector;
 
 /// A device of a pool that the node reaches.
 pub(crate) struct Candidate<'a> {
@@ -30,18 +33,13 @@ pub(crate) struct Candidate<'a> {
     pub(crate) slice: &'a Arc<Slice>,
     slice_number: usize,
     pub(crate) index: usize,
-    /// Allocated before this call.
-    taken: bool,
     /// The claims of this call that have it.
-    pub(crate) claims: SmallVec<[usize; 1]>,
-    /// What shares of this call take.
-    allocating: Option<Consumed>,
+    claims: SmallVec<[usize; 1]>,
 }
 
-impl Candidate<'_> {
-    /// In use by nobody.
-    pub(crate) fn free(&self) -> bool {
-        !self.taken && self.claims.is_empty()
+impl<'a> Candidate<'a> {
+    pub(crate) fn device(&self) -> &'a Device {
+        self.slice.device(self.index)
     }
 }
 
@@ -53,8 +51,12 @@ pub(crate) struct Wanted {
     pub(crate) all: Vec<usize>,
     /// The alternative that was taken, kept with the first.
     pub(crate) selected: usize,
-    /// What is known of devices; per candidate.
-    cache: Vec<Option<bool>>,
+    /// What the validation found out of devices; per candidate.
+    looked_at: Vec<Option<bool>>,
+    /// What class, request and node say of devices, as far as that is known to the search.
+    pub(crate) known: Bits,
+    /// The devices that they allow.
+    pub(crate) selectable: Bits,
 }
 
 /// A device in the result of a claim.
@@ -110,7 +112,18 @@ pub(crate) struct Search<'a> {
     pub(crate) results: Vec<Vec<Chosen>>,
     /// Set by the validation, per claim.
     pub(crate) constraints: Vec<Vec<Constraint<'a>>>,
+    pub(crate) fixes: Fixes,
+    /// In use by nobody.
+    pub(crate) free: Bits,
+    /// The devices of each claim, shares excepted.
+    pub(crate) own: Vec<Bits>,
     allocator: &'a Allocator,
+    /// Allocated before this call.
+    taken: Bits,
+    /// What shares of this call take, by candidate.
+    allocating: BTreeMap<usize, Consumed>,
+    /// The first device of a pool that must not be looked at.
+    invalid: Option<usize>,
     counters: Vec<Option<Counters>>,
     steps: u64,
     /// Skip what is known to fail.
@@ -121,21 +134,22 @@ pub(crate) struct Search<'a> {
 
 impl<'a> Search<'a> {
     pub(crate) fn new(allocator: &'a Allocator, node: Node<'a>, pools: &'a [Pool<'a>]) -> Search<'a> {
-        let mut candidates = Vec::new();
-        let mut slice_number = 0;
+        let slices = || pools.iter().flat_map(|pool| &pool.slices);
+        let count = slices().map(|slice| slice.body().spec.devices.len()).sum();
+        let mut candidates = Vec::with_capacity(count);
+        let (mut taken, mut free) = (Bits::new(count), Bits::new(count));
+        let (mut slice_number, mut invalid) = (0, None);
+        let fixes = allocator.fixes;
         for (pool, of) in pools.iter().enumerate() {
+            if of.invalid.is_some() && !fixes.broken_pools_skipped {
+                invalid = invalid.or(Some(candidates.len()));
+            }
             let allocated = allocator.allocated.of_pool(of.driver, of.name);
             for slice in &of.slices {
                 for (index, device) in slice.body().spec.devices.iter().enumerate() {
-                    candidates.push(Candidate {
-                        pool,
-                        slice,
-                        slice_number,
-                        index,
-                        taken: allocated.is_some_and(|devices| devices.contains(&device.name)),
-                        claims: SmallVec::new(),
-                        allocating: None,
-                    });
+                    let in_use = allocated.is_some_and(|devices| devices.contains(&device.name));
+                    (if in_use { &mut taken } else { &mut free }).set(candidates.len(), true);
+                    candidates.push(Candidate { pool, slice, slice_number, index, claims: SmallVec::new() });
                 }
                 slice_number += 1;
             }
@@ -143,14 +157,20 @@ impl<'a> Search<'a> {
         let wishes = &*allocator.wishes;
         Search {
             features: allocator.features,
+            fixes,
             wishes,
             node,
             pools,
-            candidates,
             wanted: wishes.entries.iter().map(|_| Wanted::default()).collect(),
             results: wishes.claims.iter().map(|_| Vec::new()).collect(),
             constraints: Vec::new(),
+            own: wishes.claims.iter().map(|_| Bits::new(count)).collect(),
+            candidates,
+            free,
             allocator,
+            taken,
+            allocating: BTreeMap::new(),
+            invalid,
             counters: (0..slice_number).map(|_| None).collect(),
             steps: 0,
             prune: false,
@@ -163,8 +183,7 @@ impl<'a> Search<'a> {
     }
 
     pub(crate) fn device(&self, candidate: usize) -> &'a Device {
-        let candidate = &self.candidates[candidate];
-        candidate.slice.device(candidate.index)
+        self.candidates[candidate].device()
     }
 
     /// `driver/pool/device`.
@@ -174,9 +193,41 @@ impl<'a> Search<'a> {
         DeviceId { driver: pool.driver.clone(), pool: pool.name.clone(), device }
     }
 
-    /// Forgets what the validation found out about devices.
-    pub(crate) fn clear_caches(&mut self) {
-        self.wanted.iter_mut().for_each(|wanted| wanted.cache.clear());
+    /// Takes over what is known of devices from calls before.
+    fn recall(&mut self) {
+        let count = self.candidates.len();
+        for (entry, request) in self.wishes.entries.iter().enumerate() {
+            let wanted = &mut self.wanted[entry];
+            (wanted.known, wanted.selectable) = (Bits::new(count), Bits::new(count));
+            let all: Option<SmallVec<[Arc<Selector>; 4]>> =
+                request.class_selectors.iter().chain(&request.selectors).cloned().collect();
+            let mut first = 0;
+            for pool in self.pools {
+                let broken = self.fixes.broken_pools_skipped && (pool.incomplete || pool.invalid.is_some());
+                for slice in &pool.slices {
+                    let devices = slice.body().spec.devices.len();
+                    if broken {
+                        (first..first + devices).for_each(|candidate| wanted.known.set(candidate, true));
+                    } else if let Some(all) = &all
+                        && slice.body().spec.per_device_node_selection != Some(true)
+                    {
+                        slice.known(all, |device, selected| {
+                            wanted.known.set(first + device, true);
+                            wanted.selectable.set(first + device, selected);
+                        });
+                    }
+                    if slice.traits.waits && !(self.features.device_binding && self.features.device_status) {
+                        for (device, body) in slice.body().spec.devices.iter().enumerate() {
+                            if body.binding_conditions.as_ref().is_some_and(|c| !c.is_empty()) {
+                                wanted.known.set(first + device, true);
+                                wanted.selectable.set(first + device, false);
+                            }
+                        }
+                    }
+                    first += devices;
+                }
+            }
+        }
     }
 
     /// True if all claims have their devices.
@@ -184,6 +235,7 @@ impl<'a> Search<'a> {
     /// # Errors
     /// See [`Allocator::allocate`].
     pub(crate) fn run(&mut self, prune: bool) -> Result<bool, Error> {
+        self.recall();
         self.prune = prune && self.leaves_no_trace();
         let start = Position { claim: 0, request: 0, alternative: 0, device: 0, within: false };
         let mut stack = Vec::new();
@@ -277,7 +329,8 @@ impl<'a> Search<'a> {
             Ok(true) => {
                 stack.push(Frame::All { position, candidate });
                 // The number of the alternative is lost here, as upstream loses it.
-                Step::Enter(Position { alternative: 0, device: position.device + 1, ..position })
+                let alternative = if self.fixes.alternative_kept { position.alternative } else { 0 };
+                Step::Enter(Position { alternative, device: position.device + 1, ..position })
             }
         }
     }
@@ -336,7 +389,8 @@ impl<'a> Search<'a> {
     ) -> Step {
         let (first, _) = self.wishes.claims[position.claim].requests[position.request];
         let entry = first + position.alternative;
-        for candidate in from..self.candidates.len() {
+        let mut from = from;
+        while let Some(candidate) = self.next(position.claim, entry, from) {
             match self.try_candidate(position, entry, candidate) {
                 Err(error) => return Step::Return(Err(Stop::Error(error))),
                 Ok(false) => {}
@@ -345,34 +399,50 @@ impl<'a> Search<'a> {
                     return Step::Enter(Position { device: position.device + 1, ..position });
                 }
             }
+            from = candidate + 1;
+        }
+        if let Some(invalid) = self.invalid {
+            let pool = &self.pools[self.candidates[invalid].pool];
+            let why = pool.invalid.as_deref().unwrap_or_default();
+            return Step::Return(Err(Stop::Error(Error::new(format!(
+                "pool {} is invalid: {why}",
+                pool.name
+            )))));
         }
         self.failed.extend(state);
         Step::Return(Ok(false))
     }
 
+    /// The next device that a request may have as far as is known, not beyond the first invalid pool.
+    fn next(&self, claim: usize, entry: usize, from: usize) -> Option<usize> {
+        let wanted = &self.wanted[entry];
+        let (admin, own) = (self.wishes.admin(&self.wishes.entries[entry]), &self.own[claim]);
+        let next = self.free.next(from, |index, free| {
+            let allowed = if admin { !own.word(index) } else { free };
+            allowed & (wanted.selectable.word(index) | !wanted.known.word(index))
+        });
+        next.filter(|candidate| *candidate < self.invalid.unwrap_or(self.candidates.len()))
+    }
+
     fn try_candidate(&mut self, position: Position, entry: usize, candidate: usize) -> Result<bool, Error> {
-        let pool = &self.pools[self.candidates[candidate].pool];
-        if let Some(why) = &pool.invalid {
-            return Err(Error::new(format!("pool {} is invalid: {why}", pool.name)));
+        if !self.wanted[entry].known.get(candidate) {
+            let selectable = self.evaluate(entry, candidate)?;
+            let wanted = &mut self.wanted[entry];
+            wanted.known.set(candidate, true);
+            wanted.selectable.set(candidate, selectable);
+            if !selectable {
+                return Ok(false);
+            }
         }
-        let request = &self.wishes.entries[entry];
-        if self.refused(position.claim, request, candidate) || !self.selectable(entry, entry, candidate)? {
-            return Ok(false);
-        }
-        if self.features.consumable_capacity && !self.fits(request, candidate) {
+        if self.features.consumable_capacity && !self.fits(&self.wishes.entries[entry], candidate) {
             return Ok(false);
         }
         self.allocate(position, entry, candidate, false)
     }
 
     /// In use by somebody who keeps this request away.
-    pub(crate) fn refused(&self, claim: usize, request: &Request, candidate: usize) -> bool {
-        let candidate = &self.candidates[candidate];
-        if self.wishes.admin(request) {
-            candidate.claims.contains(&claim)
-        } else {
-            candidate.taken || !candidate.claims.is_empty()
-        }
+    fn refused(&self, claim: usize, request: &Request, candidate: usize) -> bool {
+        if self.wishes.admin(request) { self.own[claim].get(candidate) } else { !self.free.get(candidate) }
     }
 
     /// Whether what is left of a device is enough.
@@ -383,20 +453,7 @@ impl<'a> Search<'a> {
         } else {
             self.allocator.allocated.capacity.get(&self.id(candidate))
         };
-        capacity::fits(
-            wanted,
-            self.device(candidate),
-            allocated,
-            self.candidates[candidate].allocating.as_ref(),
-        )
-    }
-
-    /// Whether class, request and node allow a device, if that was looked at.
-    pub(crate) fn known_selectable(&self, entry: usize, candidate: usize) -> Option<bool> {
-        if self.waits_in_vain(candidate) {
-            return Some(false);
-        }
-        self.wanted[entry].cache.get(candidate).copied().flatten()
+        capacity::fits(wanted, self.device(candidate), allocated, self.allocating.get(&candidate))
     }
 
     /// Has binding conditions, which nobody would wait for.
@@ -405,20 +462,20 @@ impl<'a> Search<'a> {
         waits && !(self.features.device_binding && self.features.device_status)
     }
 
-    /// Whether class, request and node allow a device. `key` is the entry whose cache is used.
+    /// Whether class, request and node allow a device, as the validation asks. `key` is the entry whose answers count.
     pub(crate) fn selectable(&mut self, key: usize, entry: usize, candidate: usize) -> Result<bool, Error> {
         if self.waits_in_vain(candidate) {
             return Ok(false);
         }
-        let cache = &mut self.wanted[key].cache;
-        if cache.is_empty() {
-            cache.resize(self.candidates.len(), None);
+        let looked_at = &mut self.wanted[key].looked_at;
+        if looked_at.is_empty() {
+            looked_at.resize(self.candidates.len(), None);
         }
-        if let Some(known) = cache[candidate] {
+        if let Some(known) = looked_at[candidate] {
             return Ok(known);
         }
         let selectable = self.evaluate(entry, candidate)?;
-        self.wanted[key].cache[candidate] = Some(selectable);
+        self.wanted[key].looked_at[candidate] = Some(selectable);
         Ok(selectable)
     }
 
@@ -453,105 +510,11 @@ impl<'a> Search<'a> {
     fn shared(&self, candidate: usize) -> bool {
         self.features.consumable_capacity && self.device(candidate).allow_multiple_allocations == Some(true)
     }
+}
 
-    fn counters(&mut self, candidate: usize) -> &mut Counters {
-        let Candidate { slice, slice_number, .. } = self.candidates[candidate];
-        let of_slice = self.candidates.iter().filter(|c| c.slice_number == slice_number && c.taken);
-        self.counters[slice_number].get_or_insert_with(|| Counters::new(slice, of_slice.map(|c| c.index)))
-    }
-
-    /// Gives a device to a claim if counters, taints, constraints and capacity allow it.
-    fn allocate(&mut self, at: Position, entry: usize, candidate: usize, must: bool) -> Result<bool, Error> {
-        let wishes = self.wishes;
-        let request = &wishes.entries[entry];
-        let shared = self.shared(candidate);
-        let admin = wishes.admin(request);
-        if self.refused(at.claim, request, candidate) && !(shared && admin) {
-            return Ok(false);
-        }
-        let device = self.device(candidate);
-        if !device.consumes_counters.is_empty() {
-            if !self.features.partitionable_devices {
-                return Ok(false);
-            }
-            let Candidate { slice, index, .. } = self.candidates[candidate];
-            if !self.counters(candidate).take(slice, index) {
-                return Ok(false);
-            }
-        }
-        let exact = wishes.exact(request);
-        let tolerated = |taint| exact.tolerations.iter().any(|toleration| toleration.tolerates(taint));
-        if self.features.device_taints && !device.taints.iter().all(tolerated) {
-            return Ok(false);
-        }
-        if !self.constrain(at.claim, request, candidate) {
-            if must {
-                let DeviceId { driver, pool, device } = self.id(candidate);
-                let why = format!(
-                    ": cannot add device {driver}/{pool}/{device} because a claim constraint would not be satisfied"
-                );
-                return Err(wishes.error(request, &why));
-            }
-            return Ok(false);
-        }
-        let claims = &mut self.candidates[candidate].claims;
-        if !shared && !claims.contains(&at.claim) {
-            claims.push(at.claim);
-        }
-        let mut consumed = Consumed::new();
-        if self.features.consumable_capacity {
-            if !self.fits(request, candidate) {
-                // Constraints and marks stay, as upstream leaves them.
-                return Ok(false);
-            }
-            if shared {
-                consumed = capacity::consumed(exact.capacity.as_ref(), device);
-                let own = self.candidates[candidate].allocating.get_or_insert_default();
-                for (name, quantity) in &consumed {
-                    own.entry(name.clone()).or_default().add(quantity);
-                }
-            }
-        }
-        self.results[at.claim].push(Chosen { candidate, entry, shared, consumed });
-        Ok(true)
-    }
-
-    /// Adds a device to the constraints of a claim, to all of them or none.
-    fn constrain(&mut self, claim: usize, request: &Request, candidate: usize) -> bool {
-        let (name, alternative) = (&self.wishes.parent(request).name, self.wishes.alternative(request));
-        let added = Added {
-            request: name,
-            alternative,
-            driver: self.pools[self.candidates[candidate].pool].driver,
-            device: self.device(candidate),
-            number: candidate,
-        };
-        let constraints = &mut self.constraints[claim];
-        let Some(failed) = constraints.iter_mut().position(|constraint| !constraint.add(added)) else {
-            return true;
-        };
-        constraints[..failed].iter_mut().for_each(|constraint| constraint.remove(name, alternative));
-        false
-    }
-
-    /// Takes the last device of a claim back.
-    fn take_back(&mut self, claim: usize, candidate: usize) {
-        let Some(chosen) = self.results[claim].pop() else { return };
-        let wishes = self.wishes;
-        let request = &wishes.entries[chosen.entry];
-        let (name, alternative) = (&wishes.parent(request).name, wishes.alternative(request));
-        self.constraints[claim].iter_mut().for_each(|constraint| constraint.remove(name, alternative));
-        self.candidates[candidate].claims.retain(|c| *c != claim);
-        if chosen.shared {
-            if let Some(own) = &mut self.candidates[candidate].allocating {
-                for (name, quantity) in &chosen.consumed {
-                    own.entry(name.clone()).or_default().sub(quantity);
-                }
-            }
-        } else if self.features.partitionable_devices && !self.device(candidate).consumes_counters.is_empty()
-        {
-            let Candidate { slice, index, .. } = self.candidates[candidate];
-            self.counters(candidate).give_back(slice, index);
-        }
-    }
+/// All devices of a call, to look attributes up.
+#[derive(Clone, Copy)]
+pub(crate) struct Devices<'s, 'a> {
+    pub(crate) candidates: &'s [Candidate<'a>],
+    pub(crate) pools: &'s [Pool<'a>],
 }

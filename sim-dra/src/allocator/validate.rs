@@ -19,8 +19,9 @@ pub(crate) fn validate(search: &mut Search<'_>) -> Result<(), Error> {
             let mut least_of_request = i64::MAX;
             for entry in first..first + alternatives {
                 // Upstream still has the number of the alternative before: the second in mode `All` is taken to match what
-                // the first matched. Fixed in 1.36.
-                let key = first.max(entry.saturating_sub(1));
+                // the first matched.
+                let before = if search.fixes.alternatives_match_alone { 0 } else { 1 };
+                let key = first.max(entry.saturating_sub(before));
                 count(search, key, entry)?;
                 least_of_request = least_of_request.min(search.wanted[entry].count);
             }
@@ -33,7 +34,8 @@ pub(crate) fn validate(search: &mut Search<'_>) -> Result<(), Error> {
         }
         let mut constraints = Vec::new();
         for (number, constraint) in claim.body.spec.devices.constraints.iter().enumerate() {
-            let known = Constraint::new(constraint, search.features.experimental());
+            let (experimental, fixes) = (search.features.experimental(), search.fixes);
+            let known = Constraint::new(constraint, claim, wishes, experimental, fixes);
             constraints.push(known.ok_or_else(|| {
                 Error::new(format!(
                     "claim {reference}, constraint #{number}: empty constraint (unsupported constraint type?)"
@@ -42,7 +44,6 @@ pub(crate) fn validate(search: &mut Search<'_>) -> Result<(), Error> {
         }
         search.constraints.push(constraints);
     }
-    search.clear_caches();
     Ok(())
 }
 

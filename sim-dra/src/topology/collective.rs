@@ -45,14 +45,9 @@ pub struct Estimate {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// Two ranks cannot reach each other, or one is not in the topology.
-    #[error("no way from {from} to {to}: neither NVLink nor a NIC connects them, or one of them is not known",
-        from = Vertex::Device(from.clone()), to = Vertex::Device(to.clone()))]
-    NoPath {
-        /// One.
-        from: DeviceId,
-        /// The other.
-        to: DeviceId,
-    },
+    #[error("no way from {} to {}: neither NVLink nor a NIC connects them, or one of them is not known",
+        Vertex::Device(.0[0].clone()), Vertex::Device(.0[1].clone()))]
+    NoPath(Box<[DeviceId; 2]>),
 }
 
 /// What `from` sends to `to`, as a part of the data.
@@ -82,7 +77,7 @@ pub fn all_reduce(
     for Flow { from, to, part } in flows {
         let (from, to) = (&ranks[from], &ranks[to]);
         let path =
-            topology.path(from, to).ok_or_else(|| Error::NoPath { from: from.clone(), to: to.clone() })?;
+            topology.path(from, to).ok_or_else(|| Error::NoPath(Box::new([from.clone(), to.clone()])))?;
         for link in path.links {
             *load.entry(link).or_default() += part;
         }

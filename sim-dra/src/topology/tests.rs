@@ -121,7 +121,9 @@ fn ways_are_as_wide_as_can_be() {
     let without = machine(&["a", "b"], true, false);
     let ranks = [id("a", "gpu", 0), id("b", "gpu", 0)];
     let error = all_reduce(&without, &ranks, Algorithm::Ring, 1, 0.0).unwrap_err();
-    assert_eq!(error, Error::NoPath { from: ranks[0].clone(), to: ranks[1].clone() });
+    assert_eq!(error, Error::NoPath(Box::new(ranks.clone())));
+    let text = "no way from device d/a/gpu-0 to device d/b/gpu-0: neither NVLink nor a NIC connects them, or one of them is not known";
+    assert_eq!(error.to_string(), text);
     assert!(without.path(&ranks[0], &id("c", "gpu", 0)).is_none(), "unknown");
 }
 
