@@ -38,7 +38,7 @@ pub struct DefaultPreemption {
 #[derive(Default)]
 struct Search {
     candidates: Vec<(Slot, Arc<Victims>)>,
-    /// What was said about the other nodes that were looked at.
+    /// What was said about nodes before a candidate was found. Only told if there is none.
     refused: Vec<(Slot, Arc<Status>)>,
     errors: Vec<SmolStr>,
 }
@@ -73,19 +73,25 @@ impl DefaultPreemption {
         for slot in nodes[offset..].iter().chain(&nodes[..offset]) {
             let node = handle.attempt.cluster.node(*slot);
             let find = || dry_run.victims(node).map(Arc::new).map_err(Arc::new);
+            let asked_anew;
             let outcome = match own == Some(&node.name) {
                 false => known.outcome(*slot, node, find),
-                true => find(),
+                true => {
+                    asked_anew = find();
+                    &asked_anew
+                }
             };
             match outcome {
-                Ok(victims) if victims.pdb_violations == 0 => clean.push((*slot, victims)),
-                Ok(victims) if violating.len() < enough => violating.push((*slot, victims)),
+                Ok(victims) if victims.pdb_violations == 0 => clean.push((*slot, victims.clone())),
+                Ok(victims) if violating.len() < enough => violating.push((*slot, victims.clone())),
                 Ok(_) => {}
                 Err(status) => {
                     if status.code == Code::Error {
                         search.errors.push(SmolStr::new(status.message()));
                     }
-                    search.refused.push((*slot, status));
+                    if clean.is_empty() && violating.is_empty() {
+                        search.refused.push((*slot, status.clone()));
+                    }
                 }
             }
             if !clean.is_empty() && clean.len() + violating.len() >= enough {

@@ -15,7 +15,7 @@ use crate::cycle::{Nominator, Sampling, evaluate, run_post_filters};
 use crate::extender::{
     Asked, Extender, ExtenderError, ExtenderMetaVictims, ExtenderSettings, ExtenderVictims, Extenders,
 };
-use crate::framework::{Attempt, Profile, Registry};
+use crate::framework::{Attempt, Memory, Profile, Registry};
 use crate::pod::Classes;
 use crate::testing::{node, pod};
 
@@ -65,6 +65,10 @@ impl World {
 
     /// What the PostFilter plugins say to a pod that fits nowhere.
     fn post_filter(mut self, object: &Object, random: u64) -> PostFiltered {
+        self.ask(object, random, None)
+    }
+
+    fn ask(&mut self, object: &Object, random: u64, memory: Option<&RefCell<Memory>>) -> PostFiltered {
         self.cache.refresh();
         let args = self
             .percentage
@@ -84,7 +88,7 @@ impl World {
             state: &state,
             nominator: &self.nominator,
             random,
-            memory: None,
+            memory,
             extenders: Some(&self.extenders),
             explain: true,
         };
@@ -152,6 +156,20 @@ fn budgets_protect_as_far_as_possible() {
     check_victims("2", &two, &[("b", 1)], &["b1"]);
     // Victims of both sorts are put in order again.
     check_victims("4", &two, &[("b", 0)], &["a1", "b1"]);
+}
+
+#[test]
+fn what_is_remembered_of_a_promised_node_is_not_for_the_pod_that_was_promised_it() {
+    let mut world = World::new(&["n"]).with("n", &[("a1", 0, "4", None)]);
+    let (own, twin) = (high("4"), pod("twin").cpu("4").with("priority", json!(100)).build());
+    let info = world.classes.of(&own).expect("a pod");
+    world.nominator.nominate(own.meta.uid, &info, "n");
+    let memory = RefCell::default();
+    refused(world.ask(&twin, 0, Some(&memory)));
+    assert_eq!(chosen(world.ask(&own, 0, Some(&memory))).0, "n");
+    refused(world.ask(&twin, 0, Some(&memory)));
+    world.nominator.remove(own.meta.uid);
+    assert_eq!(chosen(world.ask(&twin, 0, Some(&memory))).0, "n", "the promise was taken back");
 }
 
 #[test]

@@ -93,21 +93,20 @@ impl Known {
     }
 
     /// What is known about a node that the pod itself was not promised, or is found out now.
-    pub(super) fn outcome(&mut self, slot: Slot, node: &NodeInfo, find: impl FnOnce() -> Outcome) -> Outcome {
+    pub(super) fn outcome(
+        &mut self,
+        slot: Slot,
+        node: &NodeInfo,
+        find: impl FnOnce() -> Outcome,
+    ) -> &Outcome {
         let at = slot as usize;
         if self.by_slot.len() <= at {
             self.by_slot.resize_with(at + 1, || None);
         }
-        let place = &mut self.by_slot[at];
-        if let Some(known) = place
-            && (known.generation, known.start_times) == (node.generation, node.start_times)
-        {
-            return known.outcome.clone();
-        }
-        let outcome = find();
         let (generation, start_times) = (node.generation, node.start_times);
-        *place = Some(OfNode { generation, start_times, outcome: outcome.clone() });
-        outcome
+        let place = &mut self.by_slot[at];
+        place.take_if(|known| (known.generation, known.start_times) != (generation, start_times));
+        &place.get_or_insert_with(|| OfNode { generation, start_times, outcome: find() }).outcome
     }
 }
 

@@ -54,10 +54,10 @@ pub(super) enum Step {
     },
     /// A promise is taken back.
     TakeBack(u8),
-    /// A pod is tried that was promised a node; its status tells of that, or does not yet.
+    /// A pod is tried that was promised a node, or another one of its class.
     Retry {
         at: u8,
-        told: bool,
+        who: Who,
         sampled: bool,
     },
     /// Devices or claims change.
@@ -68,6 +68,17 @@ pub(super) enum Step {
         sampled: bool,
         promised: Option<u8>,
     },
+}
+
+/// Who is tried again.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Who {
+    /// The pod; its status tells of the promise.
+    Told,
+    /// The pod; its status does not tell of the promise yet.
+    Untold,
+    /// A pod like it.
+    Twin,
 }
 
 pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -89,8 +100,9 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
         sampled,
         promised,
     });
-    let retry = (any::<u8>(), any::<bool>(), any::<bool>());
-    let retry = retry.prop_map(|(at, told, sampled)| Step::Retry { at, told, sampled });
+    let who = prop_oneof![Just(Who::Told), Just(Who::Untold), Just(Who::Twin)];
+    let retry = (any::<u8>(), who, any::<bool>());
+    let retry = retry.prop_map(|(at, who, sampled)| Step::Retry { at, who, sampled });
     let promise = (0..KINDS, 0_u8..3, 0_u8..12);
     let step = prop_oneof![
         6 => set,
@@ -101,7 +113,7 @@ pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => any::<bool>().prop_map(Step::Service),
         3 => promise.prop_map(|(kind, priority, name)| Step::Promise { kind, priority, name }),
         2 => any::<u8>().prop_map(Step::TakeBack),
-        4 => retry,
+        6 => retry,
         7 => devices::steps().prop_map(Step::Devices),
         // Runs of one kind, as replicas come.
         14 => place,
@@ -161,11 +173,19 @@ impl World {
                     self.take_back(uid);
                 }
             }
-            Step::Retry { at, told, sampled } => {
+            Step::Retry { at, who, sampled } => {
                 let mut object = self.promised_at(*at)?.clone();
-                let node = self.nominator.node_of(object.meta.uid).filter(|_| *told);
-                if let (Some(node), Body::Pod(body)) = (node, &mut object.body) {
-                    Arc::make_mut(&mut body.status).nominated_node_name = node.clone();
+                let told = match who {
+                    Who::Told => self.nominator.node_of(object.meta.uid).cloned(),
+                    Who::Untold | Who::Twin => None,
+                };
+                if let Body::Pod(body) = &mut object.body {
+                    Arc::make_mut(&mut body.status).nominated_node_name = told.unwrap_or_default();
+                }
+                if let Who::Twin = who {
+                    let name = format!("twin{number}");
+                    object.meta.uid = Uid::parse(&name);
+                    object.meta.key.name = name.into();
                 }
                 return Some((object, sampling(*sampled)));
             }
