@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
 use smol_str::SmolStr;
 
 use super::error::ApiError;
@@ -108,6 +109,8 @@ pub struct PodStatusPatch {
     /// Claims made for entries of `spec.resourceClaims`, each with the name of the entry; `None` says that it needs none.
     /// Entries of other names stay.
     pub resource_claim_statuses: Vec<(SmolStr, Option<SmolStr>)>,
+    /// New `extendedResourceClaimStatus`.
+    pub extended_resource_claim_status: Option<Value>,
 }
 
 /// Merge of metadata. Absent parts stay as they are.

@@ -49,7 +49,7 @@ pub(crate) fn register(registry: &mut Registry) {
     });
     registry.register("NodeResourcesFit", |value| {
         let made = node_resources_fit::NodeResourcesFit::new(args::read(value)?)?;
-        Ok(plugin(made).filter().score().queueing_hints().into())
+        Ok(plugin(made).pre_filter().filter().score().queueing_hints().into())
     });
     registry.register("PodTopologySpread", |value| {
         let made = pod_topology_spread::PodTopologySpread::new(args::read(value)?);

@@ -1,20 +1,22 @@
 //! `NodeResourcesFit`: a node must have what the pod asks for; it is rated by how full it would be.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sim_core::api::kind::Kind;
 use sim_core::api::object::Object;
 use sim_core::api::validation::field::Errors;
+use sim_core::features::Gate;
 use smallvec::SmallVec;
 use smol_str::{SmolStr, format_smolstr};
 
+use super::dynamic_resources::extended::device_class_mapping;
 use super::resource_scoring::{Asked, asked, asked_columns};
 use crate::cache::{Cache, Objects};
 use crate::config::args::{NodeResourcesFitArgs, PluginArgs, ResourceSpec, ScoringStrategyType as Strategy};
 use crate::float::rounded_quotient;
 use crate::framework::{
-    ActionType, ClusterEvent, Code, EventChange, EventResource, Filter, Fits, Hint, Plugin, QueueingHint,
-    Reads, Score, Status, Verdict,
+    ActionType, Attempt, ClusterEvent, Code, EventChange, EventResource, Filter, Fits, Hint, Plugin,
+    PreFilter, PreFiltered, QueueingHint, Reads, Score, Status, Verdict,
 };
 use crate::mask::Mask;
 use crate::node::NodeInfo;
@@ -72,7 +74,13 @@ impl NodeResourcesFit {
     }
 
     /// Calls back for everything that is short, with the reason and whether the node is too small even when empty.
-    fn shortages(&self, pod: &PodInfo, node: &NodeInfo, mut short: impl FnMut(Shortage<'_>)) {
+    fn shortages(
+        &self,
+        cycle: &FitCycle,
+        pod: &PodInfo,
+        node: &NodeInfo,
+        mut short: impl FnMut(Shortage<'_>),
+    ) {
         if node.pods.len() as i64 + 1 > node.allocatable.pods {
             short(Shortage { resource: None, unresolvable: false });
         }
@@ -86,7 +94,7 @@ impl NodeResourcesFit {
         check("memory", asked.memory, free.memory, used.memory);
         check("ephemeral-storage", asked.ephemeral_storage, free.ephemeral_storage, used.ephemeral_storage);
         for (name, amount) in &asked.scalars {
-            if !self.ignores(name) {
+            if !self.ignores(name) && !cycle.left.leaves(name, &node.allocatable) {
                 check(name, *amount, free.scalar(name), used.scalar(name));
             }
         }
@@ -102,18 +110,66 @@ struct Shortage<'a> {
 impl Plugin for NodeResourcesFit {
     const NAME: &'static str = "NodeResourcesFit";
     const READS: Reads = Reads::NodeLocal;
-    /// The resources that count for the score.
-    type Cycle = SmallVec<[Asked; 2]>;
+    type Cycle = FitCycle;
 
-    fn pre_filter(&self, pod: &PodInfo) -> Self::Cycle {
-        asked(&self.resources, &pod.scored_requests)
+    fn pre_filter(&self, pod: &PodInfo) -> FitCycle {
+        FitCycle { asked: asked(&self.resources, &pod.scored_requests), left: Left::default() }
+    }
+}
+
+impl PreFilter for NodeResourcesFit {
+    /// Pods for which this depends on classes do not go the fast way: see `DynamicResources`.
+    fn check(&self, cycle: &mut FitCycle, attempt: &Attempt<'_>) -> PreFiltered {
+        cycle.left = Left::of(attempt.pod, attempt.cluster.objects());
+        PreFiltered::Proceed
+    }
+}
+
+/// What is known of a pod.
+#[derive(Clone, Debug, Default)]
+pub struct FitCycle {
+    /// The resources that count for the score.
+    asked: SmallVec<[Asked; 2]>,
+    left: Left,
+}
+
+/// Which resources are left to `DynamicResources`, where a node's device plugin does not have them.
+#[derive(Clone, Debug, Default)]
+enum Left {
+    #[default]
+    None,
+    /// Of these names.
+    Classes(BTreeMap<SmolStr, SmolStr>),
+    /// All, as upstream has it where it did not look at classes.
+    All,
+}
+
+impl Left {
+    fn of(pod: &PodInfo, objects: &Objects) -> Left {
+        let scalars = &pod.requests.scalars;
+        if scalars.is_empty() || !objects.features().on(Gate::DRAExtendedResource) {
+            return Left::None;
+        }
+        match scalars.iter().any(|(name, amount)| *amount != 0 && is_extended(name)) {
+            true => Left::Classes(device_class_mapping(objects)),
+            false => Left::All,
+        }
+    }
+
+    fn leaves(&self, name: &str, allocatable: &Resources) -> bool {
+        let mapped = match self {
+            Left::None => return false,
+            Left::Classes(classes) => classes.contains_key(name),
+            Left::All => true,
+        };
+        mapped && !allocatable.scalars.iter().any(|(known, _)| known == name)
     }
 }
 
 impl Filter for NodeResourcesFit {
-    fn filter(&self, _: &Self::Cycle, pod: &PodInfo, node: &NodeInfo) -> Verdict {
+    fn filter(&self, cycle: &Self::Cycle, pod: &PodInfo, node: &NodeInfo) -> Verdict {
         let mut status = Status { code: Code::Unschedulable, ..Status::default() };
-        self.shortages(pod, node, |shortage| {
+        self.shortages(cycle, pod, node, |shortage| {
             status.reasons.push(match shortage.resource {
                 None => SmolStr::new_static("Too many pods"),
                 Some(name) => format_smolstr!("Insufficient {name}"),
@@ -125,9 +181,9 @@ impl Filter for NodeResourcesFit {
         if status.reasons.is_empty() { Fits } else { Verdict::because(status) }
     }
 
-    fn fits(&self, _: &Self::Cycle, pod: &PodInfo, node: &NodeInfo) -> bool {
+    fn fits(&self, cycle: &Self::Cycle, pod: &PodInfo, node: &NodeInfo) -> bool {
         let mut fits = true;
-        self.shortages(pod, node, |_| fits = false);
+        self.shortages(cycle, pod, node, |_| fits = false);
         fits
     }
 
@@ -198,12 +254,16 @@ impl QueueingHint for NodeResourcesFit {
         ]
     }
 
-    fn hint(&self, pod: &PodInfo, object: &Object, change: &EventChange<'_>, _: &Objects) -> Hint {
+    fn hint(&self, pod: &PodInfo, object: &Object, change: &EventChange<'_>, objects: &Objects) -> Hint {
         if change.event.resource == EventResource::Node {
             let Some((old, Some(new))) = change.of(Kind::NODE) else { return Hint::Queue };
             let new = NodeInfo::of(new).allocatable;
-            let grown = |old: &Object| grown(&pod.requests, &NodeInfo::of(old).allocatable, &new);
-            return Hint::queue_if(fits_empty(&pod.requests, &new) && old.is_none_or(grown));
+            // Hints do not look at classes.
+            let left = if objects.features().on(Gate::DRAExtendedResource) { Left::All } else { Left::None };
+            let leaves =
+                || pod.requests.scalars.iter().any(|(name, amount)| *amount != 0 && left.leaves(name, &new));
+            let grown = |old: &Object| grown(&pod.requests, &NodeInfo::of(old).allocatable, &new) || leaves();
+            return Hint::queue_if(fits_empty(&pod.requests, &new, &left) && old.is_none_or(grown));
         }
         match change.of(Kind::POD) {
             Some((Some(old), None)) => Hint::queue_if(
@@ -224,29 +284,32 @@ impl QueueingHint for NodeResourcesFit {
 }
 
 impl Score for NodeResourcesFit {
-    fn score(&self, asked: &Self::Cycle, _: &PodInfo, node: &NodeInfo) -> i64 {
-        self.rate(asked.iter().map(|resource| (resource.on(node, true), resource.weight)))
+    fn score(&self, cycle: &Self::Cycle, _: &PodInfo, node: &NodeInfo) -> i64 {
+        self.rate(cycle.asked.iter().map(|resource| (resource.on(node, true), resource.weight)))
     }
 
-    fn score_column(&self, asked: &Self::Cycle, pod: &PodInfo, cluster: &Cache, out: &mut [i64]) {
-        let columns = asked_columns(asked, cluster.columns(), true);
+    fn score_column(&self, cycle: &Self::Cycle, pod: &PodInfo, cluster: &Cache, out: &mut [i64]) {
+        let columns = asked_columns(&cycle.asked, cluster.columns(), true);
         for (at, score) in out.iter_mut().enumerate() {
             *score = match &columns {
                 Some(columns) => self.rate(columns.iter().map(|column| (column.at(at), column.weight))),
-                None => self.score(asked, pod, cluster.node_at(at)),
+                None => self.score(cycle, pod, cluster.node_at(at)),
             };
         }
     }
 }
 
 /// True if a node without pods has room, whatever resources the profile ignores (`isFit`).
-fn fits_empty(asked: &Resources, allocatable: &Resources) -> bool {
+fn fits_empty(asked: &Resources, allocatable: &Resources, left: &Left) -> bool {
     let has = |asked: i64, allocatable: i64| asked <= 0 || asked <= allocatable;
     allocatable.pods >= 1
         && has(asked.milli_cpu, allocatable.milli_cpu)
         && has(asked.memory, allocatable.memory)
         && has(asked.ephemeral_storage, allocatable.ephemeral_storage)
-        && asked.scalars.iter().all(|(name, amount)| has(*amount, allocatable.scalar(name)))
+        && asked
+            .scalars
+            .iter()
+            .all(|(name, amount)| has(*amount, allocatable.scalar(name)) || left.leaves(name, allocatable))
 }
 
 /// True if there is more of something that the pod asks for, or room for more pods

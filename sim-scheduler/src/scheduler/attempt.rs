@@ -121,13 +121,13 @@ impl Scheduler {
                 let PostFiltered { nominated_node: nominated, preemption, .. } = helped.unwrap_or_default();
                 let message = diagnosis.message(nodes);
                 let failure = Failure { message, rejected: true, diagnosis: Some(diagnosis), nominated };
-                Outcome::Failed(failure, effects, preemption)
+                Outcome::Failed(failure, Box::new(effects), preemption)
             }
             Found::Error(status) => {
                 let message = status.message();
                 let nominated = Some(SmolStr::default());
                 let failure = Failure { message, rejected: false, diagnosis: None, nominated };
-                Outcome::Failed(failure, Effects::default(), None)
+                Outcome::Failed(failure, Box::default(), None)
             }
         };
         if matches!(outcome, Outcome::Failed(..)) {

@@ -31,7 +31,7 @@ pub(super) enum Outcome {
         state: Option<CycleState>,
     },
     /// It does not; with what PostFilter plugins want done.
-    Failed(Failure, Effects, Option<Preemption>),
+    Failed(Failure, Box<Effects>, Option<Preemption>),
 }
 
 /// A cycle that waits for its extenders.
@@ -78,7 +78,7 @@ impl Scheduler {
         match outcome {
             outcome if !gone => self.conclude(ctx, pod, outcome),
             Outcome::Failed(failure, effects, preemption) => {
-                self.help(ctx, &pod, effects, preemption);
+                self.help(ctx, &pod, *effects, preemption);
                 self.count_failure(ctx.now(), &pod, failure.rejected);
                 ctx.event(&pod.object, EventType::Warning, "FailedScheduling", &failure.note());
             }
@@ -102,7 +102,7 @@ impl Scheduler {
                 self.place(ctx, pod, slot, node, state);
             }
             Outcome::Failed(failure, effects, preemption) => {
-                self.help(ctx, &pod, effects, preemption);
+                self.help(ctx, &pod, *effects, preemption);
                 self.failed(ctx, pod, failure);
             }
         }

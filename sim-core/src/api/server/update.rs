@@ -316,6 +316,10 @@ fn apply_status_patch(status: &mut PodStatus, patch: PodStatusPatch) {
     for condition in patch.conditions {
         status.set_condition(condition);
     }
+    if let Some(claim) = patch.extended_resource_claim_status {
+        let other = Arc::make_mut(status.other.get_or_insert_default());
+        other.insert("extendedResourceClaimStatus".to_owned(), claim);
+    }
     if !patch.resource_claim_statuses.is_empty() {
         note_claims(status, patch.resource_claim_statuses);
     }

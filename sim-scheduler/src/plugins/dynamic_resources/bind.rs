@@ -4,19 +4,22 @@ use std::sync::Arc;
 
 use sim_core::api::error::ApiError;
 use sim_core::api::kind::Kind;
+use sim_core::api::meta::Uid;
 use sim_core::api::object::Object;
-use sim_core::api::request::Request;
+use sim_core::api::request::{PodStatusPatch, Request};
 use sim_core::engine::log::EventType;
 use sim_core::syntax::go_quote;
-use sim_core::time::{Span, Time, millis};
+use sim_core::time::{Span, Time, millis, secs};
 use smol_str::{SmolStr, format_smolstr};
 
-use super::{PodClaim, PodClaims, claim, conditions};
+use super::{PodClaim, PodClaims, claim, conditions, extended};
 use crate::framework::{Attempt, Effects, PreBound, Status};
 
 /// How often a claim is tried that others change at the same time, and how long in between (`retry.DefaultRetry`).
 const TRIES: u32 = 5;
 const PAUSE: Span = millis(10);
+/// How long it is waited for that a claim is seen which was made here (`AssumeExtendedResourceTimeoutDefaultSeconds`).
+const PATIENCE: Span = secs(120);
 
 /// How far the writing has come.
 #[derive(Clone, Debug, Default)]
@@ -28,12 +31,20 @@ pub(super) struct Progress {
     /// What was sent last.
     sent: Option<Sent>,
     tries: u32,
+    /// The claim for extended resources is written; the pod is to be told of it next.
+    tell: bool,
+    /// Until when it is waited for that the claim for extended resources is seen.
+    unseen: Option<Time>,
     /// Since when conditions of devices are waited for, and when they are looked at next.
     waiting: Option<(Time, Time)>,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Sent {
+    /// The claim for extended resources is made.
+    Create,
+    /// The pod is told of it.
+    PodStatus,
     Finalizer,
     Status,
 }
@@ -71,6 +82,14 @@ impl PodClaims {
         }
         let pod = attempt.object;
         while let Some(own) = self.claims.get(self.progress.at) {
+            if own.special.is_some()
+                && let Some(step) = own.special_step(&mut self.progress, attempt, effects)
+            {
+                match step {
+                    Some(outcome) => return Ok(outcome),
+                    None => continue,
+                }
+            }
             if self.progress.current.is_none() {
                 if claim::is_reserved_for(&own.object, pod.meta.uid) {
                     self.progress.at += 1;
@@ -123,6 +142,19 @@ impl PodClaims {
                 self.progress.current = Some(written.clone());
                 return Ok(None);
             }
+            (Ok(made), Sent::Create) => {
+                own.object = made.clone();
+                return Ok(None);
+            }
+            (Ok(_), Sent::PodStatus) => {
+                self.progress.unseen = Some(attempt.now + PATIENCE);
+                return Ok(None);
+            }
+            (Ok(written), Sent::Status) if own.special.is_some() => {
+                own.object = written.clone();
+                self.progress = Progress { at: self.progress.at, tell: true, ..Progress::default() };
+                return Ok(None);
+            }
             (Ok(written), Sent::Status) => {
                 own.object = written.clone();
                 let seen = attempt.cluster.objects().get(Kind::RESOURCE_CLAIM, written.key());
@@ -137,8 +169,9 @@ impl PodClaims {
             }
             (Err(error), _) => error,
         };
+        let written = matches!(sent, Sent::Finalizer | Sent::Status);
         self.progress.tries += 1;
-        if error.is_conflict() && self.progress.tries < TRIES {
+        if written && error.is_conflict() && self.progress.tries < TRIES {
             let tried = self.progress.current.take().map(|tried| tried.meta.resource_version);
             let latest = latest(attempt, own)?;
             let is_seen = Some(latest.meta.resource_version) > tried;
@@ -146,6 +179,11 @@ impl PodClaims {
         }
         let (name, error) = (own.object.key(), &error.message);
         Err(match (sent, &own.allocation) {
+            // The text has no name, as upstream's: what failed to be made has none.
+            (Sent::Create, _) => format_smolstr!("create claim for extended resources : {error}"),
+            (Sent::PodStatus, _) => {
+                format_smolstr!("update pod {} ExtendedResourceClaimStatus: {error}", attempt.object.key())
+            }
             (Sent::Finalizer, _) => format_smolstr!("add finalizer to claim {name}: {error}"),
             (Sent::Status, Some(_)) => {
                 format_smolstr!("add allocation and reservation to claim {name}: {error}")
@@ -214,8 +252,52 @@ impl PodClaim {
     /// The allocation is written, or never will be.
     fn settle(&self, effects: &mut Effects) {
         if self.allocation.is_some() {
-            effects.pending.push((self.object.key().clone(), self.object.meta.uid, None));
+            let (key, uid) = self.known_by();
+            effects.pending.push((key.clone(), uid, None));
         }
+    }
+
+    /// What only the claim for extended resources needs: it is made first, and its pod is told of it last. `None` if it is to be
+    /// written as others are; `Some(None)` if there is nothing to wait for.
+    fn special_step(
+        &self,
+        progress: &mut Progress,
+        attempt: &Attempt<'_>,
+        effects: &mut Effects,
+    ) -> Option<Option<PreBound>> {
+        let pod = attempt.object;
+        if extended::is_in_memory(&self.object) {
+            // The node's device plugin has all that is asked for.
+            if self.allocation.is_none() {
+                progress.at += 1;
+                return Some(None);
+            }
+            let mut claim = Object::clone(&self.object);
+            (claim.meta.key.name, claim.meta.uid) = (SmolStr::default(), Uid(0));
+            progress.sent = Some(Sent::Create);
+            return Some(Some(PreBound::Send(vec![Request::Create(Box::new(claim))])));
+        }
+        if progress.tell {
+            progress.tell = false;
+            progress.sent = Some(Sent::PodStatus);
+            let status = extended::status(pod, &self.object);
+            let patch =
+                PodStatusPatch { extended_resource_claim_status: Some(status), ..PodStatusPatch::default() };
+            let (key, uid) = (pod.key().clone(), pod.meta.uid);
+            let request = Request::PatchPodStatus { key, uid, patch: Box::new(patch) };
+            return Some(Some(PreBound::Send(vec![request])));
+        }
+        let until = progress.unseen?;
+        match attempt.cluster.objects().get(Kind::RESOURCE_CLAIM, self.object.key()) {
+            None if attempt.now < until => return Some(Some(PreBound::Wait(secs(1)))),
+            Some(seen) if self.object.meta.resource_version > seen.meta.resource_version => {
+                effects.assume.push(self.object.clone());
+            }
+            _ => {}
+        }
+        self.settle(effects);
+        *progress = Progress { at: progress.at + 1, ..Progress::default() };
+        Some(None)
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use sim_core::api::kind::Kind;
 use sim_core::api::meta::{Key, Uid};
 use sim_core::api::object::{Body, Object};
+use sim_core::api::request::{DeleteOptions, Request};
 use sim_core::selectors::{NodeSelector, SelectorError};
 use sim_core::syntax::go_quote;
 use sim_dra::api::ResourceClaim;
@@ -167,6 +168,15 @@ pub(super) fn deallocated(claim: &Object) -> Object {
             status.remove(field);
         }
     })
+}
+
+/// Deletes the claim, once nothing keeps it from that (`deleteClaim`).
+// DIFFERS: upstream waits for the first answer, and tries again on conflicts; a claim that stays is found on the next attempt.
+pub(super) fn deletion(claim: &Object) -> [Request; 2] {
+    let (kind, key) = (claim.kind, claim.key().clone());
+    let mut free = claim.clone();
+    free.meta.finalizers.retain(|finalizer| *finalizer != FINALIZER);
+    [Request::Update(Box::new(free)), Request::Delete { kind, key, options: DeleteOptions::default() }]
 }
 
 /// The claim with one user more.

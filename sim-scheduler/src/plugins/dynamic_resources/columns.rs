@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use super::{CANNOT_ALLOCATE, DynamicResources, NOT_AVAILABLE, PodClaims, claim, has_claims, unresolvable};
+use super::{
+    CANNOT_ALLOCATE, DynamicResources, NOT_AVAILABLE, PodClaims, claim, has_claims, may_be_extended,
+    unresolvable,
+};
 use crate::cache::{PodMove, Wish};
 use crate::framework::{Attempt, Columns, Status};
 use crate::mask::Mask;
@@ -25,6 +28,9 @@ impl Columns for DynamicResources {
 
     /// Pods that PreFilter refuses go the plain way.
     fn keep(&self, attempt: &Attempt<'_>) -> Option<ClaimColumns> {
+        if may_be_extended(attempt) {
+            return None;
+        }
         let mut claims = PodClaims::default();
         let wanted = claims.read(attempt).ok()?;
         let open = claims.claims.iter().filter(|claim| !claim::is_allocated(&claim.object));

@@ -7,6 +7,7 @@ mod bind;
 mod claim;
 mod columns;
 mod conditions;
+pub(crate) mod extended;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ use sim_dra::inventory::Node;
 use smol_str::{SmolStr, format_smolstr};
 
 pub use claim::claim_name;
+use extended::Extended;
 
 use crate::cache::Objects;
 use crate::framework::{
@@ -52,6 +54,8 @@ pub struct PodClaims {
     claims: Vec<PodClaim>,
     /// For claims without devices, if there are any.
     allocator: Option<Allocator>,
+    /// What the last of the claims is made from, if it is one for extended resources: then each node has an allocator of its own.
+    extended: Option<Arc<Extended>>,
     progress: bind::Progress,
 }
 
@@ -59,6 +63,8 @@ pub struct PodClaims {
 #[derive(Clone, Debug)]
 struct PodClaim {
     object: Arc<Object>,
+    /// Of the claim for extended resources: what it is known by until it is made.
+    special: Option<(Key, Uid)>,
     /// Nodes that reach the devices it has already; `None` for all.
     reachable_from: Option<Arc<NodeSelector>>,
     /// True if its devices cannot be waited for any more.
@@ -68,11 +74,28 @@ struct PodClaim {
 }
 
 impl PodClaim {
+    /// What it is known by while its allocation is written.
+    fn known_by(&self) -> (&Key, Uid) {
+        match &self.special {
+            Some((key, uid)) => (key, *uid),
+            None => (self.object.key(), self.object.meta.uid),
+        }
+    }
+
     fn is_available_on(&self, node: &NodeInfo) -> bool {
         let selector = self.reachable_from.as_ref();
         !self.failed
             && selector.is_none_or(|selector| selector.matches(&node.name, &node.labels).unwrap_or(false))
     }
+}
+
+/// What a node has for a pod's claims.
+#[derive(Default)]
+struct Found {
+    /// For each claim without devices.
+    results: Vec<AllocationResult>,
+    /// The claim for extended resources, as the node meets it.
+    extended: Option<Object>,
 }
 
 fn unresolvable(why: impl Into<SmolStr>) -> Status {
@@ -85,7 +108,10 @@ impl PodClaims {
         self.known = true;
         let objects = attempt.cluster.objects();
         let (mut claims, mut wanted) = (Vec::new(), Vec::new());
-        for object in claim::claims_of(attempt.object, objects).map_err(unresolvable)? {
+        let own = claim::claims_of(attempt.object, objects).map_err(unresolvable)?;
+        let (last, extended) = extended::claim_of(attempt).unzip();
+        let own = own.into_iter().map(|claim| (claim, false));
+        for (object, is_special) in own.chain(last.as_ref().map(|claim| (claim, true))) {
             let (mut reachable_from, mut failed) = (None, false);
             if claim::is_allocated(object) {
                 failed = conditions::are_waited_for(objects.features())
@@ -97,11 +123,24 @@ impl PodClaims {
                     let text = format_smolstr!("resource claim {key} is in the process of being allocated");
                     return Err(unresolvable(text));
                 }
-                let decoded = claim::decode(object).map_err(Status::error)?;
-                check_requests(&decoded, objects)?;
-                wanted.push(Arc::new(decoded));
+                if !is_special {
+                    let decoded = claim::decode(object).map_err(Status::error)?;
+                    check_requests(&decoded, objects)?;
+                    wanted.push(Arc::new(decoded));
+                }
             }
-            claims.push(PodClaim { object: object.clone(), reachable_from, failed, allocation: None });
+            let special = is_special.then(|| (object.key().clone(), object.meta.uid));
+            claims.push(PodClaim {
+                object: object.clone(),
+                special,
+                reachable_from,
+                failed,
+                allocation: None,
+            });
+        }
+        if let Some(mut extended) = extended {
+            extended.wanted.clone_from(&wanted);
+            self.extended = Some(Arc::new(extended));
         }
         self.claims = claims;
         Ok(wanted)
@@ -109,11 +148,34 @@ impl PodClaims {
 
     /// Devices on a node for the claims that have none; `None` if it does not have enough.
     // DIFFERS: upstream gives up after `filterTimeout`, 10 s of its own time by default. A search takes no time here.
-    fn allocate(&self, node: &NodeInfo) -> Result<Option<Vec<AllocationResult>>, Status> {
-        let Some(allocator) = &self.allocator else { return Ok(Some(Vec::new())) };
+    fn allocate(&self, attempt: &Attempt<'_>, node: &NodeInfo) -> Result<Option<Found>, Status> {
+        let (mut own, of_node) = (None, &mut None);
+        let allocator = match (&self.extended, &self.allocator) {
+            (Some(extended), _) => {
+                let Some(claim) = self.claims.last() else { return Ok(Some(Found::default())) };
+                own = extended.on(&claim.object, self.claims.len() == 1, attempt, node)?;
+                let mut wanted = extended.wanted.clone();
+                if let Some(own) = &own {
+                    wanted.push(Arc::new(claim::decode(own).map_err(Status::error)?));
+                }
+                if wanted.is_empty() {
+                    return Ok(Some(Found::default()));
+                }
+                &*of_node.insert(attempt.cluster.allocator(&wanted))
+            }
+            (None, Some(allocator)) => allocator,
+            (None, None) => return Ok(Some(Found::default())),
+        };
         let node = Node { name: &node.name, labels: &node.labels };
-        allocator.allocate(node).map_err(|error| Status::error(format_smolstr!("{error}")))
+        let results = allocator.allocate(node).map_err(|error| Status::error(format_smolstr!("{error}")))?;
+        Ok(results.map(|results| Found { results, extended: own }))
     }
+}
+
+/// True if the pod may need a claim for extended resources.
+fn may_be_extended(attempt: &Attempt<'_>) -> bool {
+    attempt.cluster.objects().features().on(Gate::DRAExtendedResource)
+        && !attempt.pod.requests.scalars.is_empty()
 }
 
 fn has_claims(pod: &PodInfo) -> bool {
@@ -189,12 +251,14 @@ impl PreFilter for DynamicResources {
     /// Upstream also skips pods whose templates ask for no claim; here that would have to depend on the class alone.
     fn check(&self, cycle: &mut PodClaims, attempt: &Attempt<'_>) -> PreFiltered {
         cycle.known = true;
-        if !has_claims(attempt.pod) {
+        if !has_claims(attempt.pod) && !may_be_extended(attempt) {
             return PreFiltered::Skip;
         }
         match cycle.read(attempt) {
+            Ok(_) if cycle.claims.is_empty() && !has_claims(attempt.pod) => PreFiltered::Skip,
             Ok(wanted) => {
-                cycle.allocator = (!wanted.is_empty()).then(|| attempt.cluster.allocator(&wanted));
+                cycle.allocator = (!wanted.is_empty() && cycle.extended.is_none())
+                    .then(|| attempt.cluster.allocator(&wanted));
                 PreFiltered::Proceed
             }
             Err(status) => PreFiltered::Refused(status),
@@ -203,8 +267,8 @@ impl PreFilter for DynamicResources {
 }
 
 impl ClusterFilter for DynamicResources {
-    fn filter(&self, cycle: &PodClaims, _: &Attempt<'_>, node: &NodeInfo) -> Verdict {
-        match cycle.allocate(node) {
+    fn filter(&self, cycle: &PodClaims, attempt: &Attempt<'_>, node: &NodeInfo) -> Verdict {
+        match cycle.allocate(attempt, node) {
             Err(status) => Verdict::because(status),
             Ok(None) => Unresolvable(CANNOT_ALLOCATE),
             Ok(Some(_)) if cycle.claims.iter().all(|claim| claim.is_available_on(node)) => Fits,
@@ -231,6 +295,9 @@ impl PostFilter for DynamicResources {
             // DIFFERS: upstream waits for the answer, and fails with it; that the claim is freed shows when it is seen.
             effects.requests.push(Request::UpdateStatus(Box::new(claim::deallocated(claim))));
             Status::new(Code::Unschedulable, "deallocation of ResourceClaim completed")
+        } else if let Some(left) = cycle.special().filter(|claim| !extended::is_in_memory(claim)) {
+            effects.requests.extend(claim::deletion(left));
+            Status::new(Code::Unschedulable, "deletion of ResourceClaim completed")
         } else {
             Status::new(Code::Unschedulable, "still not schedulable")
         };
@@ -239,6 +306,11 @@ impl PostFilter for DynamicResources {
 }
 
 impl PodClaims {
+    /// The claim for extended resources.
+    fn special(&self) -> Option<&Object> {
+        self.claims.iter().find(|claim| claim.special.is_some()).map(|claim| &*claim.object)
+    }
+
     /// A claim that was not available on some node, though no other pod uses it; any of them, as upstream.
     fn idle_claim(&self, handle: &Handle<'_>, diagnosis: &Diagnosis) -> Option<&Object> {
         let Attempt { cluster, object: pod, .. } = handle.attempt;
@@ -250,7 +322,7 @@ impl PodClaims {
         let idle: Vec<&Object> = self
             .claims
             .iter()
-            .filter(|claim| nodes.iter().any(|node| !claim.is_available_on(node)))
+            .filter(|claim| claim.special.is_none() && nodes.iter().any(|node| !claim.is_available_on(node)))
             .map(|claim| &*claim.object)
             .filter(|claim| {
                 let mut users = claim::reserved_for(claim);
@@ -271,19 +343,22 @@ impl Reserve for DynamicResources {
         node: &str,
         effects: &mut Effects,
     ) -> Status {
-        if cycle.allocator.is_none() {
+        if cycle.allocator.is_none() && cycle.extended.is_none() {
             return Status::success();
         }
-        let found = match attempt.cluster.node_named(node).map(|node| cycle.allocate(node)) {
+        let found = match attempt.cluster.node_named(node).map(|node| cycle.allocate(attempt, node)) {
             Some(Ok(found)) => found,
             Some(Err(status)) => return status,
             None => None,
         };
         // The devices that others have are not needed any more.
-        cycle.allocator = None;
+        (cycle.allocator, cycle.extended) = (None, None);
         let Some(found) = found else { return Status::error("claim allocation not found for node") };
+        if let (Some(own), Some(last)) = (found.extended, cycle.claims.last_mut()) {
+            last.object = Arc::new(own);
+        }
         let waiting = cycle.claims.iter_mut().filter(|claim| !claim::is_allocated(&claim.object));
-        for (claim, mut allocation) in waiting.zip(found) {
+        for (claim, mut allocation) in waiting.zip(found.results) {
             name_shares(&mut allocation, &claim.object, attempt.now);
             let allocation = match serde_json::to_value(&allocation) {
                 Ok(allocation) => Arc::new(allocation),
@@ -300,10 +375,16 @@ impl Reserve for DynamicResources {
     fn unreserve(&self, cycle: &mut PodClaims, attempt: &Attempt<'_>, _: &str, effects: &mut Effects) {
         let (objects, pod) = (attempt.cluster.objects(), attempt.object.meta.uid);
         for claim in &cycle.claims {
-            let (key, uid) = (claim.object.key(), claim.object.meta.uid);
+            let (key, uid) = claim.known_by();
             if objects.is_pending(uid) {
                 effects.pending.push((key.clone(), uid, None));
                 effects.restore.push((Kind::RESOURCE_CLAIM, key.clone()));
+            }
+            if claim.special.is_some() {
+                if !extended::is_in_memory(&claim.object) {
+                    effects.requests.extend(claim::deletion(&claim.object));
+                }
+                continue;
             }
             if claim::is_allocated(&claim.object) && claim::is_reserved_for(&claim.object, pod) {
                 // DIFFERS: upstream patches one entry of the list away, whatever the claim is like by then.

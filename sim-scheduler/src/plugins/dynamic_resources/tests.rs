@@ -377,3 +377,110 @@ fn bindings_wait_for_conditions_of_devices() {
         assert_eq!(again.err().as_deref(), lost.then_some(NOT_AVAILABLE), "{conditions} {later}");
     }
 }
+
+/// A cluster where class `gpu` means `example.com/gpu`, of which node `n` has devices; node `m` has a device plugin.
+fn extended_cluster(gate: bool) -> Cache {
+    let mut cache = cluster();
+    let gates = FeatureGates::default();
+    cache.objects_mut().set_features(if gate { gates.with(Gate::DRAExtendedResource) } else { gates });
+    let class = json!({"spec": {"extendedResourceName": "example.com/gpu"}});
+    cache.objects_mut().set(Arc::new(stored(Kind::DEVICE_CLASS, "gpu", class)));
+    cache.set_node(&node("m").cpu("9").allocatable("example.com/gpu", "1").build());
+    cache.refresh();
+    cache
+}
+
+#[test]
+fn extended_resources_are_devices_where_no_device_plugin_has_them() {
+    let wants = |count: &str, other: &str| {
+        let requests =
+            json!({"requests": {"cpu": "1", "example.com/gpu": count, "example.com/other": other}});
+        pod("p").container("resources", requests).build()
+    };
+    let all = |cache: &Cache, object: &Object| {
+        let info = Classes::default().of(object).expect("a pod");
+        let attempt = Attempt { pod: &info, object, cluster: cache, now: Time::ZERO };
+        let (profile, nominator) = (Profile::default_profile(), Nominator::default());
+        let (found, _) = evaluate(&profile, attempt, &nominator, Sampling::All, 0);
+        let fit: Vec<_> = found.feasible.iter().map(|slot| cache.node(*slot).name.to_string()).collect();
+        (fit.join(" "), found.diagnosis.message(2))
+    };
+    for (gate, count, other, fit, why) in [
+        (false, "1", "0", "m", "1 Insufficient example.com/gpu"),
+        (true, "1", "0", "n m", ""),
+        (true, "2", "0", "n", "1 Insufficient example.com/gpu"),
+        (true, "3", "0", "", "1 Insufficient example.com/gpu, 1 cannot allocate all claims"),
+        (true, "1", "1", "", "2 Insufficient example.com/other"),
+        (true, "0", "0", "n m", ""),
+    ] {
+        let (nodes, message) = all(&extended_cluster(gate), &wants(count, other));
+        assert_eq!(nodes, fit, "{gate} {count} {other}: {message}");
+        assert!(message.contains(why), "{gate} {count} {other}: {message}");
+    }
+}
+
+#[test]
+fn the_claim_for_extended_resources_is_made_when_the_pod_is_bound() {
+    let mut cache = extended_cluster(true);
+    let requests = json!({"requests": {"cpu": "1", "example.com/gpu": "2"}});
+    let p = pod("p").container("resources", requests).build();
+    let mut claims = reserve(&mut cache, &p).expect("two devices");
+    let info = Classes::default().of(&p).expect("a pod");
+    let (mut sent, mut answers) = (Vec::new(), Vec::new());
+    let status = loop {
+        let attempt = Attempt { pod: &info, object: &p, cluster: &cache, now: Time::ZERO };
+        let mut effects = Effects::default();
+        let outcome = DynamicResources.pre_bind(&mut claims, &attempt, "n", &answers, &mut effects);
+        apply(&mut cache, effects);
+        let requests = match outcome {
+            PreBound::Done(status) => break status,
+            PreBound::Wait(_) => {
+                // The informer is behind.
+                let seen = claims.claims[0].object.clone();
+                cache.objects_mut().set(seen);
+                answers.clear();
+                continue;
+            }
+            PreBound::Send(requests) => requests,
+        };
+        let (what, answer) = match &requests[0] {
+            Request::Create(object) => {
+                assert_eq!(object.meta.generate_name, "p-extended-resources-");
+                let mut made = (**object).clone();
+                made.meta.key.name = "p-extended-resources-x".into();
+                (made.meta.uid, made.meta.resource_version) = (Uid::parse("made"), 1);
+                (json!("create"), made)
+            }
+            Request::Update(object) | Request::UpdateStatus(object) => {
+                let mut written = (**object).clone();
+                written.meta.resource_version += 1;
+                (json!("write"), written)
+            }
+            Request::PatchPodStatus { patch, .. } => {
+                let status = patch.extended_resource_claim_status.as_ref().expect("a status");
+                (status.clone(), p.clone())
+            }
+            other => panic!("{other:?}"),
+        };
+        sent.push(what);
+        answers = vec![Ok(Arc::new(answer))];
+    };
+    assert!(status.is_success(), "{status}");
+    let mapping = json!({"containerName": "c", "requestName": "container-0-request-1",
+        "resourceName": "example.com/gpu"});
+    let told = json!({"requestMappings": [mapping], "resourceClaimName": "p-extended-resources-x"});
+    assert_eq!(sent, [json!("create"), json!("write"), json!("write"), told]);
+    let key = Key::new("default", "p-extended-resources-x");
+    let made = cache.objects().get(Kind::RESOURCE_CLAIM, &key).expect("a claim").clone();
+    assert!(claim::is_allocated(&made) && claim::is_reserved_for(&made, p.meta.uid));
+    assert!(!cache.objects().is_pending(claims.claims[0].known_by().1));
+    // DIFFERS: taken back without waiting for answers.
+    let attempt = Attempt { pod: &info, object: &p, cluster: &cache, now: Time::ZERO };
+    let mut effects = Effects::default();
+    DynamicResources.unreserve(&mut claims, &attempt, "n", &mut effects);
+    assert!(
+        matches!(&effects.requests[..], [Request::Update(free), Request::Delete { .. }] if !claim::is_protected(free))
+    );
+    // What is left of an earlier attempt is in the way.
+    assert_eq!(reserve(&mut cache, &p).err().as_deref(), Some("cannot schedule extended resource claim"));
+}
