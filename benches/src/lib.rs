@@ -5,6 +5,7 @@
 
 pub mod decisions;
 pub mod devices;
+pub mod month;
 pub mod queueing;
 pub mod timers;
 pub mod workloads;

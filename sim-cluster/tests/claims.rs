@@ -202,3 +202,19 @@ fn a_pod_goes_from_a_device_that_breaks_and_its_replacement_gets_another() {
     assert_eq!((now.len(), now[0].1), (1, 1));
     assert_ne!(now[0].0, broken);
 }
+
+#[test]
+fn a_rule_taints_devices_until_it_is_deleted() {
+    let mut sim = cluster(8);
+    sim.create(deployment("serve").replicas(4).pods(|pod| pod.with(from_template)));
+    sim.run_until(|c| running(c) == 4, mins(1)).unwrap();
+    let taint = json!({"key": "example.com/maintenance", "effect": "NoExecute"});
+    let rule = json!({"spec": {"deviceSelector": {"pool": "n1"}, "taint": taint}});
+    sim.create(object(Kind::DEVICE_TAINT_RULE, Key::cluster("maintenance"), rule));
+    let on_n1 = |c: &Cluster| claims(c).iter().filter(|claim| claim.0.starts_with("n1/")).count();
+    sim.run_until(|c| running(c) == 2 && on_n1(c) == 0, mins(2)).unwrap();
+    sim.run_for(mins(5));
+    assert_eq!((running(&sim), on_n1(&sim)), (2, 0), "nobody goes back");
+    sim.delete(Kind::DEVICE_TAINT_RULE, "maintenance").unwrap();
+    sim.run_until(|c| running(c) == 4, mins(10)).unwrap();
+}
