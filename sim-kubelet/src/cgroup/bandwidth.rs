@@ -289,5 +289,4 @@ impl Bandwidth {
 }
 
 #[cfg(test)]
-#[path = "bandwidth_tests.rs"]
 mod tests;

@@ -210,5 +210,4 @@ impl CpuModel {
 }
 
 #[cfg(test)]
-#[path = "cpu_model_tests.rs"]
 mod tests;

@@ -215,5 +215,4 @@ pub fn cpu_stall(threads: u64, cpus: u64, rate: u64) -> (u64, u64) {
 }
 
 #[cfg(test)]
-#[path = "psi_tests.rs"]
 mod tests;

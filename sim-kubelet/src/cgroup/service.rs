@@ -293,5 +293,4 @@ pub fn serve(load: &Load, arrivals: &mut Stream, demands: &mut Stream) -> Latenc
 }
 
 #[cfg(test)]
-#[path = "service_tests.rs"]
 mod tests;

@@ -207,5 +207,4 @@ fn fill(total: u64, parts: &mut [(u64, u64, u32)]) {
 }
 
 #[cfg(test)]
-#[path = "share_tests.rs"]
 mod tests;

@@ -264,5 +264,4 @@ impl CgroupTree {
 }
 
 #[cfg(test)]
-#[path = "tree_tests.rs"]
 mod tests;

@@ -276,5 +276,4 @@ fn reclaim_functions(signal: Signal, disks: Disks) -> (bool, bool) {
 }
 
 #[cfg(test)]
-#[path = "manager_tests.rs"]
 mod tests;
