@@ -47,32 +47,68 @@ pub fn claim_name<'a>(
     }
 }
 
+/// Why a pod's claims cannot be used; a text only where somebody wants it.
+#[derive(Debug)]
+pub(super) enum Problem<'a> {
+    Unnamed(&'a Object, &'a PodResourceClaim),
+    Absent(Key),
+    Deleting(&'a str),
+    OfAnother { claim: Key, pod: &'a Object },
+}
+
+impl Problem<'_> {
+    /// Upstream's text.
+    pub(super) fn text(&self) -> SmolStr {
+        match self {
+            Problem::Unnamed(pod, claim) => claim_name(pod, claim).err().unwrap_or_default(),
+            Problem::Absent(key) => absent(key),
+            Problem::Deleting(name) => format_smolstr!("resourceclaim {} is being deleted", go_quote(name)),
+            Problem::OfAnother { claim, pod } => {
+                let pod = pod.key();
+                format_smolstr!("ResourceClaim {claim} was not created for pod {pod} (pod is not owner)")
+            }
+        }
+    }
+}
+
 /// The objects of a pod's claims, in the order of the pod (`foreachPodResourceClaim`).
 ///
 /// # Errors
 /// Why one of them cannot be used.
-pub(super) fn claims_of<'a>(pod: &Object, objects: &'a Objects) -> Result<Vec<&'a Arc<Object>>, SmolStr> {
+pub(super) fn claims_of<'a>(
+    pod: &'a Object,
+    objects: &'a Objects,
+) -> Result<Vec<&'a Arc<Object>>, Problem<'a>> {
     let own = pod.as_pod().and_then(|pod| pod.spec.resource_claims.as_deref()).unwrap_or_default();
     let mut found = Vec::new();
     for named in own {
-        let Some((name, made_for_pod)) = claim_name(pod, named)? else { continue };
-        let key = Key::new(pod.meta.namespace(), name);
-        let Some(claim) = objects.get(Kind::RESOURCE_CLAIM, &key) else {
-            return Err(absent(&key));
+        // Hints ask this of every pod that waits for its claims.
+        if named.resource_claim_name.is_none() && !is_noted(pod, &named.name) {
+            return Err(Problem::Unnamed(pod, named));
+        }
+        let Some((name, made_for_pod)) = claim_name(pod, named).map_err(|_| Problem::Unnamed(pod, named))?
+        else {
+            continue;
         };
+        let key = Key::new(pod.meta.namespace(), name);
+        let Some(claim) = objects.get(Kind::RESOURCE_CLAIM, &key) else { return Err(Problem::Absent(key)) };
         if claim.meta.is_deleting() {
-            return Err(format_smolstr!("resourceclaim {} is being deleted", go_quote(name)));
+            return Err(Problem::Deleting(name));
         }
         let owner = claim.meta.controller_of();
         if made_for_pod && owner.is_none_or(|owner| owner.uid != pod.meta.uid) {
-            let pod = pod.key();
-            return Err(format_smolstr!(
-                "ResourceClaim {key} was not created for pod {pod} (pod is not owner)"
-            ));
+            return Err(Problem::OfAnother { claim: key, pod });
         }
         found.push(claim);
     }
     Ok(found)
+}
+
+/// True if the pod's status has an entry for a claim.
+fn is_noted(pod: &Object, claim: &str) -> bool {
+    let statuses = pod.as_pod().and_then(|pod| pod.status.other.as_ref()?.get("resourceClaimStatuses"));
+    let mut statuses = statuses.and_then(Value::as_array).into_iter().flatten();
+    statuses.any(|status| status["name"] == claim)
 }
 
 /// What the cache of assumed claims says of one that is not there (`assumecache`).

@@ -108,7 +108,7 @@ impl PodClaims {
         self.known = true;
         let objects = attempt.cluster.objects();
         let (mut claims, mut wanted) = (Vec::new(), Vec::new());
-        let own = claim::claims_of(attempt.object, objects).map_err(unresolvable)?;
+        let own = claim::claims_of(attempt.object, objects).map_err(|why| unresolvable(why.text()))?;
         let (last, extended) = extended::claim_of(attempt).unzip();
         let own = own.into_iter().map(|claim| (claim, false));
         for (object, is_special) in own.chain(last.as_ref().map(|claim| (claim, true))) {
@@ -242,7 +242,7 @@ impl PreEnqueue for DynamicResources {
     fn pre_enqueue(&self, pod: &Object, surroundings: Surroundings<'_>) -> Verdict {
         match claim::claims_of(pod, surroundings.objects) {
             Ok(_) => Fits,
-            Err(why) => Verdict::because(unresolvable(why)),
+            Err(why) => Verdict::because(unresolvable(why.text())),
         }
     }
 }
