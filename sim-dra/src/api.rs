@@ -161,7 +161,7 @@ pub struct Device {
 }
 
 /// A value of one of four types; none for a type this version does not know.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(default)]
 pub struct DeviceAttribute {
     /// A number.

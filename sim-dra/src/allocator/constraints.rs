@@ -147,6 +147,16 @@ impl<'a> Constraint<'a> {
         }
     }
 
+    /// The attribute, if all devices must have the same value of it.
+    pub(crate) fn matches_on(&self) -> Option<&'a SmolStr> {
+        matches!(self.kind, Kind::Match(_)).then_some(self.attribute)
+    }
+
+    /// The entries that it concerns.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = usize> {
+        (self.first_entry..).zip(&self.concerned).filter(|(_, concerned)| **concerned).map(|(entry, _)| entry)
+    }
+
     /// Takes a device back that was added for an entry.
     pub(crate) fn remove(&mut self, added: Added) {
         if !self.concerns(added.entry) {

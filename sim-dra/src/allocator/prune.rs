@@ -6,19 +6,22 @@
 //!   upstream would still try never gets past this request, and evaluates nothing new;
 //! - the same for all requests that are left together, if each of them wants a certain number and nothing else;
 //! - a state that failed before: same place in the search, same devices in use, same values to match. Upstream would do again what
-//!   it did, with nothing left to evaluate.
+//!   it did, with nothing left to evaluate. Which of several constraints has which value makes no difference if requests that
+//!   ask for the same are left to each of them, and all of their devices are known: pairs of devices, for one.
 //!
 //! All hold only if failed attempts leave nothing behind. Where upstream's bugs leave something (counters that stay taken, marks of
 //! devices whose capacity did not suffice), and where a pool is invalid, which is an error as soon as the search gets there,
 //! nothing is skipped. `tests/pruning.rs` compares with the search that skips nothing.
+
+use smallvec::SmallVec;
 
 use super::bits::Bits;
 use super::constraints::ConstraintState;
 use super::search::{Devices, Search};
 use crate::api::MAX_RESULTS;
 
-/// Steps before failed states are kept: most searches end sooner.
-const PATIENCE: u64 = 48;
+/// Steps before failed states are kept and more is looked at than is needed: most searches end sooner.
+pub(crate) const PATIENCE: u64 = 48;
 
 /// Most states that are kept.
 const MAX_STATES: usize = 1 << 20;
@@ -57,6 +60,21 @@ impl<'a> Search<'a> {
             self.wishes.claims.iter().any(|claim| !claim.body.spec.devices.constraints.is_empty());
         let tainted = || slices().any(|slice| slice.counted_and_tainted);
         !(constrained || self.features.device_taints && tainted())
+    }
+
+    /// Looks at all devices that others do not have for all requests, so that more can be known to fail. What gives an error stays unknown: only the
+    /// search itself may come upon errors.
+    pub(crate) fn foresee(&mut self) {
+        for entry in (0..self.wanted.len()).filter(|entry| self.twins[*entry] == *entry).collect::<Vec<_>>() {
+            for candidate in 0..self.candidates.len() {
+                if !self.taken.get(candidate)
+                    && !self.wanted[entry].known.get(candidate)
+                    && let Ok(selectable) = self.evaluate(entry, candidate)
+                {
+                    self.learn(entry, candidate, selectable);
+                }
+            }
+        }
     }
 
     /// Whether a request wants more devices than there are for it.
@@ -153,8 +171,87 @@ impl<'a> Search<'a> {
             return None;
         }
         let claim = place.0;
-        let constraints = self.constraints[claim].iter().map(|constraint| constraint.state()).collect();
+        let mut constraints: Vec<_> =
+            self.constraints[claim].iter().map(|constraint| constraint.state()).collect();
+        self.forget_names(place, &mut constraints);
         let (free, own) = (self.free.clone(), self.own[claim].clone());
         Some(State { place, results: self.results[claim].len(), free, own, constraints })
+    }
+
+    /// Puts the states of constraints that are alike from here on in an order that does not depend on their names.
+    fn forget_names(
+        &self,
+        (claim, request, _, device, _): (usize, usize, usize, i64, bool),
+        states: &mut [ConstraintState<'a>],
+    ) {
+        if self.alike[claim].is_empty() || device > 0 {
+            return;
+        }
+        let Some(&(next, _)) = self.wishes.claims[claim].requests.get(request) else { return };
+        let left = |constraint: usize| {
+            let entries = self.constraints[claim][constraint].entries();
+            entries.filter(move |entry| *entry >= next).count()
+        };
+        for group in &self.alike[claim] {
+            // Those that have as many requests left have the same ones left: both lists are in order.
+            for wanted in 0..=self.constraints[claim][group[0]].entries().count() {
+                let members: SmallVec<[usize; 16]> =
+                    group.iter().copied().filter(|c| left(*c) == wanted).collect();
+                if members.len() < 2 || !self.all_known(claim, next) {
+                    continue;
+                }
+                let mut sorted: Vec<ConstraintState<'a>> =
+                    members.iter().map(|member| std::mem::take(&mut states[*member])).collect();
+                sorted.sort();
+                for (member, state) in members.iter().zip(sorted) {
+                    states[*member] = state;
+                }
+            }
+        }
+    }
+
+    /// Whether selectors are known to say something of all free devices to all requests of a claim from an entry on.
+    fn all_known(&self, claim: usize, from: usize) -> bool {
+        let own = |entry: &usize| {
+            std::ptr::eq(self.wishes.claim_of(&self.wishes.entries[*entry]), &self.wishes.claims[claim])
+        };
+        (from..self.wishes.entries.len()).take_while(own).all(|entry| {
+            (0..self.free.words())
+                .all(|index| self.free.word(index) & !self.wanted[entry].known.word(index) == 0)
+        })
+    }
+
+    /// Groups of constraints of a claim that are alike but for the names of their requests: on the same attribute, each on as many
+    /// requests, which ask for the same and which no other constraint concerns.
+    pub(crate) fn alike(&self, claim: usize) -> Vec<Vec<usize>> {
+        let constraints = &self.constraints[claim];
+        let alone = |of: usize| {
+            constraints[of].entries().all(|entry| {
+                let request = &self.wishes.entries[entry];
+                let shared =
+                    constraints.iter().filter(|other| other.entries().any(|e| e == entry)).count() > 1;
+                !(shared
+                    || request.is_alternative()
+                    || self.wishes.all(request)
+                    || self.wishes.admin(request))
+            })
+        };
+        let same = |a: usize, b: usize| {
+            let exact = |entry| self.wishes.exact(&self.wishes.entries[entry]);
+            let (a, b) = (&constraints[a], &constraints[b]);
+            a.matches_on().is_some()
+                && a.matches_on() == b.matches_on()
+                && a.entries().count() == b.entries().count()
+                && a.entries().zip(b.entries()).all(|(a, b)| exact(a) == exact(b))
+        };
+        let mut groups: Vec<Vec<usize>> = Vec::new();
+        for constraint in (0..constraints.len()).filter(|constraint| alone(*constraint)) {
+            match groups.iter_mut().find(|group| same(group[0], constraint)) {
+                Some(group) => group.push(constraint),
+                None => groups.push(vec![constraint]),
+            }
+        }
+        groups.retain(|group| group.len() > 1);
+        groups
     }
 }

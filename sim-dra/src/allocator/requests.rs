@@ -82,6 +82,18 @@ impl Wishes {
         wishes
     }
 
+    /// Per entry, the first of its claim with the same class and selectors.
+    pub(crate) fn twins(&self) -> Vec<usize> {
+        let same = |a: &Request, b: &Request| {
+            let (exact_a, exact_b) = (self.exact(a), self.exact(b));
+            a.claim == b.claim
+                && exact_a.device_class_name == exact_b.device_class_name
+                && exact_a.selectors == exact_b.selectors
+        };
+        let first = |entry: &Request| self.entries.iter().position(|other| same(entry, other)).unwrap_or(0);
+        self.entries.iter().map(first).collect()
+    }
+
     /// The number of the request in its claim.
     pub(crate) fn number(&self, entry: &Request) -> usize {
         entry.request

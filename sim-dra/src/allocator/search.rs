@@ -19,7 +19,7 @@ use super::capacity::{self, Consumed};
 use super::constraints::Constraint;
 use super::counters::Counters;
 use super::pools::Pool;
-use super::prune::State;
+use super::prune::{PATIENCE, State};
 use super::requests::{Request, Wishes};
 use super::{Allocator, DeviceId, Error, Fixes};
 use crate::api::{Device, MAX_RESULTS};
@@ -119,7 +119,7 @@ pub(crate) struct Search<'a> {
     pub(crate) own: Vec<Bits>,
     allocator: &'a Allocator,
     /// Allocated before this call.
-    taken: Bits,
+    pub(crate) taken: Bits,
     /// What shares of this call take, by candidate.
     allocating: BTreeMap<usize, Consumed>,
     /// The first device of a pool that must not be looked at.
@@ -128,6 +128,10 @@ pub(crate) struct Search<'a> {
     steps: u64,
     /// Skip what is known to fail.
     prune: bool,
+    /// Per entry: the first one of its claim with the same conditions on devices.
+    pub(crate) twins: Vec<usize>,
+    /// Per claim: constraints that are alike but for the names of their requests.
+    pub(crate) alike: Vec<Vec<Vec<usize>>>,
     /// States that failed.
     pub(crate) failed: FxHashSet<State<'a>>,
 }
@@ -174,6 +178,8 @@ impl<'a> Search<'a> {
             counters: (0..slice_number).map(|_| None).collect(),
             steps: 0,
             prune: false,
+            twins: wishes.twins(),
+            alike: Vec::new(),
             failed: FxHashSet::default(),
         }
     }
@@ -237,6 +243,7 @@ impl<'a> Search<'a> {
     pub(crate) fn run(&mut self, prune: bool) -> Result<bool, Error> {
         self.recall();
         self.prune = prune && self.leaves_no_trace();
+        self.alike = (0..self.constraints.len()).map(|claim| self.alike(claim)).collect();
         let start = Position { claim: 0, request: 0, alternative: 0, device: 0, within: false };
         let mut stack = Vec::new();
         let mut step = Step::Enter(start);
@@ -260,6 +267,9 @@ impl<'a> Search<'a> {
 
     fn enter(&mut self, position: Position, stack: &mut Vec<Frame<'a>>) -> Step {
         self.steps += 1;
+        if self.prune && self.steps == PATIENCE {
+            self.foresee();
+        }
         let Some(claim) = self.wishes.claims.get(position.claim) else { return Step::Return(Ok(true)) };
         let Some(&(first, alternatives)) = claim.requests.get(position.request) else {
             stack.push(Frame::Claim);
@@ -427,9 +437,7 @@ impl<'a> Search<'a> {
     fn try_candidate(&mut self, position: Position, entry: usize, candidate: usize) -> Result<bool, Error> {
         if !self.wanted[entry].known.get(candidate) {
             let selectable = self.evaluate(entry, candidate)?;
-            let wanted = &mut self.wanted[entry];
-            wanted.known.set(candidate, true);
-            wanted.selectable.set(candidate, selectable);
+            self.learn(entry, candidate, selectable);
             if !selectable {
                 return Ok(false);
             }
@@ -438,6 +446,14 @@ impl<'a> Search<'a> {
             return Ok(false);
         }
         self.allocate(position, entry, candidate, false)
+    }
+
+    /// What class and selectors say of a device, for all requests of the claim that have the same.
+    pub(crate) fn learn(&mut self, entry: usize, candidate: usize, selectable: bool) {
+        for twin in (0..self.wanted.len()).filter(|twin| self.twins[*twin] == self.twins[entry]) {
+            self.wanted[twin].known.set(candidate, true);
+            self.wanted[twin].selectable.set(candidate, selectable);
+        }
     }
 
     /// In use by somebody who keeps this request away.
@@ -479,7 +495,7 @@ impl<'a> Search<'a> {
         Ok(selectable)
     }
 
-    fn evaluate(&self, entry: usize, candidate: usize) -> Result<bool, Error> {
+    pub(crate) fn evaluate(&self, entry: usize, candidate: usize) -> Result<bool, Error> {
         let request = &self.wishes.entries[entry];
         let Candidate { slice, index, .. } = &self.candidates[candidate];
         let of_class = request.class_selectors.iter().enumerate().map(|s| (s, request.class.as_ref()));
