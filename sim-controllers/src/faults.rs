@@ -11,12 +11,13 @@ use sim_core::api::object::Object;
 use sim_core::api::request::{Change, ChangeKind, Reply, Request, Tag};
 use sim_core::api::server::{ApiOptions, ApiServer, Moment};
 use sim_core::api::watch::{Routing, WatcherId};
-use sim_core::engine::component::{Component, Ctx, Env, Port, TimerId, Watch};
+use sim_core::engine::component::{Component, Ctx, Env, TimerId, Watch};
 use sim_core::engine::log::Log;
 use sim_core::engine::random::{Seed, Stream};
 use sim_core::features::FeatureGates;
 use sim_core::time::{Span, Time, millis};
 
+use crate::testing::Outbox;
 use crate::{Config, ControllerManager, Timer};
 
 /// How often things go wrong, in percent.
@@ -57,29 +58,6 @@ pub(crate) struct World {
     seq: u64,
     queue: BTreeMap<(Time, u64), Happening>,
     cancelled: std::collections::BTreeSet<u32>,
-}
-
-struct Outbox<'a> {
-    now: Time,
-    seq: &'a mut u64,
-    queue: &'a mut BTreeMap<(Time, u64), Happening>,
-    cancelled: &'a mut std::collections::BTreeSet<u32>,
-}
-
-impl Port<Timer> for Outbox<'_> {
-    fn set_timer(&mut self, at: Time, timer: Timer) -> TimerId {
-        *self.seq += 1;
-        let id = TimerId { slot: *self.seq as u32, generation: 0 };
-        self.queue.insert((at.max(self.now), *self.seq), Happening::Timer(id, timer));
-        id
-    }
-    fn cancel(&mut self, id: TimerId) -> bool {
-        self.cancelled.insert(id.slot)
-    }
-    fn send(&mut self, request: Request, tag: Option<Tag>) {
-        *self.seq += 1;
-        self.queue.insert((self.now + millis(2), *self.seq), Happening::Arrives(request, tag));
-    }
 }
 
 impl World {
@@ -273,7 +251,8 @@ impl World {
 
     fn tell(&mut self, what: impl FnOnce(&mut ControllerManager, &mut Ctx<'_, Timer>)) {
         let World { now, seq, queue, cancelled, env, log, manager, .. } = self;
-        let mut port = Outbox { now: *now, seq, queue, cancelled };
+        let mut port =
+            Outbox { now: *now, seq, queue, cancelled, timer: Happening::Timer, arrives: Happening::Arrives };
         what(manager, &mut Ctx::new(*now, env, log, &mut port));
     }
 }

@@ -57,18 +57,21 @@ pub(crate) struct World {
     cancelled: std::collections::BTreeSet<u32>,
 }
 
-struct Outbox<'a> {
-    now: Time,
-    seq: &'a mut u64,
-    queue: &'a mut BTreeMap<(Time, u64), Happening>,
-    cancelled: &'a mut std::collections::BTreeSet<u32>,
+/// Where a manager's outputs go: into the queue of a world of `H`appenings.
+pub(crate) struct Outbox<'a, H> {
+    pub(crate) now: Time,
+    pub(crate) seq: &'a mut u64,
+    pub(crate) queue: &'a mut BTreeMap<(Time, u64), H>,
+    pub(crate) cancelled: &'a mut std::collections::BTreeSet<u32>,
+    pub(crate) timer: fn(TimerId, Timer) -> H,
+    pub(crate) arrives: fn(Request, Option<Tag>) -> H,
 }
 
-impl Port<Timer> for Outbox<'_> {
+impl<H> Port<Timer> for Outbox<'_, H> {
     fn set_timer(&mut self, at: Time, timer: Timer) -> TimerId {
         *self.seq += 1;
         let id = TimerId { slot: *self.seq as u32, generation: 0 };
-        self.queue.insert((at.max(self.now), *self.seq), Happening::Timer(id, timer));
+        self.queue.insert((at.max(self.now), *self.seq), (self.timer)(id, timer));
         id
     }
     fn cancel(&mut self, id: TimerId) -> bool {
@@ -76,7 +79,7 @@ impl Port<Timer> for Outbox<'_> {
     }
     fn send(&mut self, request: Request, tag: Option<Tag>) {
         *self.seq += 1;
-        self.queue.insert((self.now + millis(2), *self.seq), Happening::Arrives(request, tag));
+        self.queue.insert((self.now + millis(2), *self.seq), (self.arrives)(request, tag));
     }
 }
 
@@ -184,7 +187,8 @@ impl World {
 
     fn tell(&mut self, what: impl FnOnce(&mut ControllerManager, &mut Ctx<'_, Timer>)) {
         let World { now, seq, queue, cancelled, env, log, manager, .. } = self;
-        let mut port = Outbox { now: *now, seq, queue, cancelled };
+        let mut port =
+            Outbox { now: *now, seq, queue, cancelled, timer: Happening::Timer, arrives: Happening::Arrives };
         what(manager, &mut Ctx::new(*now, env, log, &mut port));
     }
 

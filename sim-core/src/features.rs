@@ -9,7 +9,6 @@ macro_rules! gates {
     ($($variant:ident = $default:literal: $doc:literal;)*) => {
         /// A feature gate, under its name upstream.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[allow(clippy::enum_variant_names, reason = "these are upstream's names")]
         pub enum Gate { $(#[doc = $doc] $variant,)* }
 
         impl Gate {

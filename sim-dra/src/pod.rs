@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::core::v1::PodResourceClaim;
 use serde_json::Value;
-use sim_core::api::meta::Uid;
+use sim_core::api::meta::{Key, Uid};
 use sim_core::api::object::Object;
 use sim_core::syntax::go_quote;
 use smol_str::SmolStr;
@@ -10,20 +10,24 @@ use smol_str::SmolStr;
 /// Keeps claims that have devices from being deleted (`resourceapi.Finalizer`).
 pub const FINALIZER: SmolStr = SmolStr::new_static("resource.kubernetes.io/delete-protection");
 
-/// Why a pod's claim has no name.
+/// Why a pod's claim has no name. Cheap to make: hints of the scheduler ask for names of every pod that waits for its claims.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unnamed {
     /// It is to be made from a template, and nobody has done so yet.
-    #[error("pod {}: ResourceClaim not created yet", go_quote(.pod))]
+    #[error("pod {}: ResourceClaim not created yet", go_quote(&.pod.to_string()))]
     NotCreated {
         /// Namespace and name.
-        pod: String,
+        pod: Key,
     },
     /// It says nothing that is known.
-    #[error("pod {}, spec.resourceClaim {}: none of the supported fields are set", go_quote(.pod), go_quote(.claim))]
+    #[error(
+        "pod {}, spec.resourceClaim {}: none of the supported fields are set",
+        go_quote(&.pod.to_string()),
+        go_quote(.claim)
+    )]
     Unsupported {
         /// Namespace and name.
-        pod: String,
+        pod: Key,
         /// The pod's name for the claim.
         claim: SmolStr,
     },
@@ -41,15 +45,14 @@ pub fn claim_name<'a>(
     if let Some(name) = &claim.resource_claim_name {
         return Ok(Some((name, false)));
     }
-    let key = || pod.key().to_string();
     if claim.resource_claim_template_name.is_none() {
-        return Err(Unnamed::Unsupported { pod: key(), claim: SmolStr::new(&claim.name) });
+        return Err(Unnamed::Unsupported { pod: pod.key().clone(), claim: SmolStr::new(&claim.name) });
     }
     let statuses = pod.as_pod().and_then(|pod| pod.status.other.as_ref()?.get("resourceClaimStatuses"));
     let mut statuses = statuses.and_then(Value::as_array).into_iter().flatten();
     match statuses.find(|status| status["name"] == claim.name.as_str()) {
         Some(status) => Ok(status["resourceClaimName"].as_str().map(|name| (name, true))),
-        None => Err(Unnamed::NotCreated { pod: key() }),
+        None => Err(Unnamed::NotCreated { pod: pod.key().clone() }),
     }
 }
 

@@ -6,7 +6,7 @@ use sim_controllers::horizontal::replicas::{
     by_value_per_pod,
 };
 use sim_core::quantity::Quantity;
-use sim_core::time::{Span, Time, days, mins, secs};
+use sim_core::time::{Time, days, mins, secs};
 use smol_str::SmolStr;
 
 use super::controllers::{equal, number};
@@ -121,7 +121,7 @@ fn pods(input: &Value) -> Vec<PodFacts> {
                 Some("Unknown") => None,
                 _ => Some(true),
             },
-            since: Some(Time::ZERO + Span::ZERO),
+            since: Some(Time::ZERO),
         }),
     };
     (0..phases.max(number(input, "currentReplicas") as usize)).map(pod).collect()

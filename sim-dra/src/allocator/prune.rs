@@ -65,7 +65,9 @@ impl<'a> Search<'a> {
     /// Looks at all devices that others do not have for all requests, so that more can be known to fail. What gives an error stays unknown: only the
     /// search itself may come upon errors.
     pub(crate) fn foresee(&mut self) {
-        for entry in (0..self.wanted.len()).filter(|entry| self.twins[*entry] == *entry).collect::<Vec<_>>() {
+        self.alike = (0..self.constraints.len()).map(|claim| self.alike(claim)).collect();
+        let wishes = self.wishes;
+        for entry in (0..self.wanted.len()).filter(|entry| wishes.twins[*entry] == *entry) {
             for candidate in 0..self.candidates.len() {
                 if !self.taken.get(candidate)
                     && !self.wanted[entry].known.get(candidate)

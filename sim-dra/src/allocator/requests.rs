@@ -45,11 +45,14 @@ impl Request {
 pub(crate) struct Wishes {
     pub(crate) claims: Vec<Claim>,
     pub(crate) entries: Vec<Request>,
+    /// Per entry, the first of its claim with the same class and selectors.
+    pub(crate) twins: Vec<usize>,
 }
 
 impl Wishes {
     pub(crate) fn new(claims: &[Arc<ResourceClaim>], classes: &Classes, selectors: &mut Selectors) -> Wishes {
-        let mut wishes = Wishes { claims: Vec::with_capacity(claims.len()), entries: Vec::new() };
+        let mut wishes =
+            Wishes { claims: Vec::with_capacity(claims.len()), entries: Vec::new(), twins: Vec::new() };
         let mut compile = |list: &[DeviceSelector]| -> Vec<Option<Arc<Selector>>> {
             list.iter().map(|s| s.cel.as_ref().map(|cel| selectors.get(&cel.expression))).collect()
         };
@@ -79,11 +82,11 @@ impl Wishes {
             }
             wishes.claims.push(Claim { body: body.clone(), reference: body.reference(), requests });
         }
+        wishes.twins = wishes.find_twins();
         wishes
     }
 
-    /// Per entry, the first of its claim with the same class and selectors.
-    pub(crate) fn twins(&self) -> Vec<usize> {
+    fn find_twins(&self) -> Vec<usize> {
         let same = |a: &Request, b: &Request| {
             let (exact_a, exact_b) = (self.exact(a), self.exact(b));
             a.claim == b.claim

@@ -128,9 +128,7 @@ pub(crate) struct Search<'a> {
     steps: u64,
     /// Skip what is known to fail.
     prune: bool,
-    /// Per entry: the first one of its claim with the same conditions on devices.
-    pub(crate) twins: Vec<usize>,
-    /// Per claim: constraints that are alike but for the names of their requests.
+    /// Per claim: constraints that are alike but for the names of their requests; looked at when the search gets long.
     pub(crate) alike: Vec<Vec<Vec<usize>>>,
     /// States that failed.
     pub(crate) failed: FxHashSet<State<'a>>,
@@ -178,7 +176,6 @@ impl<'a> Search<'a> {
             counters: (0..slice_number).map(|_| None).collect(),
             steps: 0,
             prune: false,
-            twins: wishes.twins(),
             alike: Vec::new(),
             failed: FxHashSet::default(),
         }
@@ -243,7 +240,6 @@ impl<'a> Search<'a> {
     pub(crate) fn run(&mut self, prune: bool) -> Result<bool, Error> {
         self.recall();
         self.prune = prune && self.leaves_no_trace();
-        self.alike = (0..self.constraints.len()).map(|claim| self.alike(claim)).collect();
         let start = Position { claim: 0, request: 0, alternative: 0, device: 0, within: false };
         let mut stack = Vec::new();
         let mut step = Step::Enter(start);
@@ -450,7 +446,8 @@ impl<'a> Search<'a> {
 
     /// What class and selectors say of a device, for all requests of the claim that have the same.
     pub(crate) fn learn(&mut self, entry: usize, candidate: usize, selectable: bool) {
-        for twin in (0..self.wanted.len()).filter(|twin| self.twins[*twin] == self.twins[entry]) {
+        for twin in (0..self.wanted.len()).filter(|twin| self.wishes.twins[*twin] == self.wishes.twins[entry])
+        {
             self.wanted[twin].known.set(candidate, true);
             self.wanted[twin].selectable.set(candidate, selectable);
         }

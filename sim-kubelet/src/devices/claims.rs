@@ -7,9 +7,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use sim_core::api::meta::{Key, Uid};
 use sim_core::api::object::Object;
-use sim_core::syntax::go_quote;
 use sim_dra::api::AllocationResult;
 use sim_dra::driver::{Claim, Prepared};
+use sim_dra::pod::{self, Unnamed};
 use smol_str::{SmolStr, format_smolstr};
 
 /// A claim behind one of a pod's `spec.resourceClaims`.
@@ -21,36 +21,19 @@ pub struct Wanted {
     pub own: bool,
 }
 
-/// The claims of a pod, in order, as far as there are to be any (`resourceclaim.Name`).
+/// The claims of a pod, in order, as far as there are to be any.
 ///
 /// # Errors
-/// Upstream's texts for a claim that is not made yet, or that says nothing.
-// The scheduler has the same rule for its own texts; neither component may know the other.
-pub fn wanted(pod: &Object) -> Result<Vec<Wanted>, SmolStr> {
-    let Some(body) = pod.as_pod() else { return Ok(Vec::new()) };
-    let other = body.status.other.as_ref();
-    let statuses = || other.and_then(|o| o.get("resourceClaimStatuses")?.as_array()).into_iter().flatten();
+/// One is not made yet, or says nothing.
+pub fn wanted(pod: &Object) -> Result<Vec<Wanted>, Unnamed> {
     let mut out = Vec::new();
-    for claim in body.spec.resource_claims.iter().flatten() {
-        if let Some(name) = &claim.resource_claim_name {
-            out.push(Wanted { name: name.into(), own: false });
-        } else if claim.resource_claim_template_name.is_some() {
-            let status = statuses().find(|status| status["name"] == claim.name.as_str());
-            let status = status
-                .ok_or_else(|| format_smolstr!("pod \"{}\": ResourceClaim not created yet", pod.key()))?;
-            // Without a name no claim was needed.
-            out.extend(
-                status["resourceClaimName"].as_str().map(|name| Wanted { name: name.into(), own: true }),
-            );
-        } else {
-            return Err(format_smolstr!(
-                "pod \"{}\", spec.resourceClaim {}: none of the supported fields are set",
-                pod.key(),
-                go_quote(&claim.name)
-            ));
-        }
+    for claim in pod::claims_of(pod) {
+        // Without a name no claim was needed.
+        let named = pod::claim_name(pod, claim)?;
+        out.extend(named.map(|(name, own)| Wanted { name: name.into(), own }));
     }
     // Only the scheduler writes this field, and only with DRAExtendedResource.
+    let other = pod.as_pod().and_then(|body| body.status.other.as_ref());
     let extended = other.and_then(|o| o.get("extendedResourceClaimStatus")?["resourceClaimName"].as_str());
     out.extend(extended.map(|name| Wanted { name: name.into(), own: false }));
     Ok(out)
@@ -59,18 +42,12 @@ pub fn wanted(pod: &Object) -> Result<Vec<Wanted>, SmolStr> {
 /// The names of the claims that a container uses (`resources.claims`), as far as they are known.
 pub fn used_by(pod: &Object, container: &str) -> Vec<SmolStr> {
     let Some(body) = pod.as_pod() else { return Vec::new() };
-    let all = body.spec.init_containers.iter().flatten().chain(&body.spec.containers);
-    let Some(container) = all.into_iter().find(|c| c.name == container) else { return Vec::new() };
+    let mut all = body.spec.init_containers.iter().flatten().chain(&body.spec.containers);
+    let Some(container) = all.find(|c| c.name == container) else { return Vec::new() };
     let uses = container.resources.iter().flat_map(|r| r.claims.iter().flatten());
     let names: BTreeSet<&str> = uses.map(|claim| claim.name.as_str()).collect();
-    let statuses = body.status.other.as_ref().and_then(|o| o.get("resourceClaimStatuses")?.as_array());
-    let claims = body.spec.resource_claims.iter().flatten().filter(|c| names.contains(c.name.as_str()));
-    let name = |claim: &k8s_openapi::api::core::v1::PodResourceClaim| -> Option<SmolStr> {
-        let made =
-            || statuses?.iter().find(|s| s["name"] == claim.name.as_str())?["resourceClaimName"].as_str();
-        claim.resource_claim_name.as_deref().or_else(made).map(SmolStr::new)
-    };
-    claims.filter_map(name).collect()
+    let claims = pod::claims_of(pod).iter().filter(|claim| names.contains(claim.name.as_str()));
+    claims.filter_map(|claim| Some(pod::claim_name(pod, claim).ok()??.0.into())).collect()
 }
 
 /// What the kubelet knows of a claim.

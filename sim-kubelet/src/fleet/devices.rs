@@ -74,7 +74,7 @@ impl PodWorker<'_, '_> {
     pub(super) fn prepare_claims(&mut self) -> Outcome {
         match wanted(&self.pod.object) {
             Ok(wanted) => self.look_up(wanted, false),
-            Err(why) => self.not_prepared(&why),
+            Err(why) => self.not_prepared(&why.to_string()),
         }
     }
 
@@ -251,7 +251,7 @@ impl PodWorker<'_, '_> {
         let names = match wanted(&self.pod.object) {
             Ok(wanted) => wanted,
             Err(why) => {
-                self.not_given_back(&why);
+                self.not_given_back(&why.to_string());
                 return true;
             }
         };

@@ -9,8 +9,8 @@ use sim_core::api::kind::Kind;
 use sim_core::api::meta::{Key, Uid};
 use sim_core::api::object::{Body, Object};
 use sim_core::api::request::Request;
+use sim_dra::pod::claim_name;
 use sim_scheduler::cache::Objects;
-use sim_scheduler::plugins::dynamic_resources::claim_name;
 
 /// Carries out updates of objects and of their status, which are seen at once.
 pub(super) fn answer_all(objects: &mut Objects, requests: &[Request]) -> Vec<Result<Arc<Object>, ApiError>> {

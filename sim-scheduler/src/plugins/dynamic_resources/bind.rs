@@ -91,7 +91,7 @@ impl PodClaims {
                 }
             }
             if self.progress.current.is_none() {
-                if claim::is_reserved_for(&own.object, pod.meta.uid) {
+                if sim_dra::pod::is_reserved_for(&own.object, pod.meta.uid) {
                     self.progress.at += 1;
                     continue;
                 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{NodeSelector as WireSelector, PodResourceClaim};
+use k8s_openapi::api::core::v1::NodeSelector as WireSelector;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sim_core::api::kind::Kind;
@@ -12,45 +12,15 @@ use sim_core::api::request::{DeleteOptions, Request};
 use sim_core::selectors::{NodeSelector, SelectorError};
 use sim_core::syntax::go_quote;
 use sim_dra::api::ResourceClaim;
+use sim_dra::pod::{self, FINALIZER, Unnamed};
 use smol_str::{SmolStr, format_smolstr};
 
 use crate::cache::{Objects, metadata};
 
-/// Keeps claims that have devices from being deleted (`resourceapi.Finalizer`).
-const FINALIZER: SmolStr = SmolStr::new_static("resource.kubernetes.io/delete-protection");
-
-/// The name of the object behind one of a pod's claims, and whether it must have been made for the pod; `None` if there
-/// is to be none (`resourceclaim.Name`).
-///
-/// # Errors
-/// Upstream's texts for a claim that is not made yet, or says nothing.
-pub fn claim_name<'a>(
-    pod: &'a Object,
-    claim: &'a PodResourceClaim,
-) -> Result<Option<(&'a str, bool)>, SmolStr> {
-    if let Some(name) = &claim.resource_claim_name {
-        return Ok(Some((name, false)));
-    }
-    let key = || go_quote(&pod.key().to_string());
-    if claim.resource_claim_template_name.is_none() {
-        let name = go_quote(&claim.name);
-        return Err(format_smolstr!(
-            "pod {}, spec.resourceClaim {name}: none of the supported fields are set",
-            key()
-        ));
-    }
-    let statuses = pod.as_pod().and_then(|pod| pod.status.other.as_ref()?.get("resourceClaimStatuses"));
-    let mut statuses = statuses.and_then(Value::as_array).into_iter().flatten();
-    match statuses.find(|status| status["name"] == claim.name.as_str()) {
-        Some(status) => Ok(status["resourceClaimName"].as_str().map(|name| (name, true))),
-        None => Err(format_smolstr!("pod {}: ResourceClaim not created yet", key())),
-    }
-}
-
 /// Why a pod's claims cannot be used; a text only where somebody wants it.
 #[derive(Debug)]
 pub(super) enum Problem<'a> {
-    Unnamed(&'a Object, &'a PodResourceClaim),
+    Unnamed(Unnamed),
     Absent(Key),
     Deleting(&'a str),
     OfAnother { claim: Key, pod: &'a Object },
@@ -60,7 +30,7 @@ impl Problem<'_> {
     /// Upstream's text.
     pub(super) fn text(&self) -> SmolStr {
         match self {
-            Problem::Unnamed(pod, claim) => claim_name(pod, claim).err().unwrap_or_default(),
+            Problem::Unnamed(why) => format_smolstr!("{why}"),
             Problem::Absent(key) => absent(key),
             Problem::Deleting(name) => format_smolstr!("resourceclaim {} is being deleted", go_quote(name)),
             Problem::OfAnother { claim, pod } => {
@@ -79,15 +49,9 @@ pub(super) fn claims_of<'a>(
     pod: &'a Object,
     objects: &'a Objects,
 ) -> Result<Vec<&'a Arc<Object>>, Problem<'a>> {
-    let own = pod.as_pod().and_then(|pod| pod.spec.resource_claims.as_deref()).unwrap_or_default();
     let mut found = Vec::new();
-    for named in own {
-        // Hints ask this of every pod that waits for its claims.
-        if named.resource_claim_name.is_none() && !is_noted(pod, &named.name) {
-            return Err(Problem::Unnamed(pod, named));
-        }
-        let Some((name, made_for_pod)) = claim_name(pod, named).map_err(|_| Problem::Unnamed(pod, named))?
-        else {
+    for named in pod::claims_of(pod) {
+        let Some((name, made_for_pod)) = pod::claim_name(pod, named).map_err(Problem::Unnamed)? else {
             continue;
         };
         let key = Key::new(pod.meta.namespace(), name);
@@ -102,13 +66,6 @@ pub(super) fn claims_of<'a>(
         found.push(claim);
     }
     Ok(found)
-}
-
-/// True if the pod's status has an entry for a claim.
-fn is_noted(pod: &Object, claim: &str) -> bool {
-    let statuses = pod.as_pod().and_then(|pod| pod.status.other.as_ref()?.get("resourceClaimStatuses"));
-    let mut statuses = statuses.and_then(Value::as_array).into_iter().flatten();
-    statuses.any(|status| status["name"] == claim)
 }
 
 /// What the cache of assumed claims says of one that is not there (`assumecache`).
@@ -155,13 +112,7 @@ pub(super) fn reachable_from(claim: &Object) -> Result<Option<NodeSelector>, Smo
 
 /// The pods that have reserved the claim.
 pub(super) fn reserved_for(claim: &Object) -> impl ExactSizeIterator<Item = Uid> {
-    let entries = at(claim, "/status/reservedFor").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    entries.iter().map(|entry| Uid::parse(entry["uid"].as_str().unwrap_or_default()))
-}
-
-/// True if the pod is one of them.
-pub(super) fn is_reserved_for(claim: &Object, pod: Uid) -> bool {
-    reserved_for(claim).any(|uid| uid == pod)
+    pod::reserved_for(claim).iter().map(pod::consumer)
 }
 
 fn with_status(claim: &Object, change: impl FnOnce(&mut serde_json::Map<String, Value>)) -> Object {

@@ -27,7 +27,6 @@ use sim_dra::api::{AllocationResult, DeviceRequest, ResourceClaim};
 use sim_dra::inventory::Node;
 use smol_str::{SmolStr, format_smolstr};
 
-pub use claim::claim_name;
 use extended::Extended;
 
 use crate::cache::Objects;
@@ -386,7 +385,7 @@ impl Reserve for DynamicResources {
                 }
                 continue;
             }
-            if claim::is_allocated(&claim.object) && claim::is_reserved_for(&claim.object, pod) {
+            if claim::is_allocated(&claim.object) && sim_dra::pod::is_reserved_for(&claim.object, pod) {
                 // DIFFERS: upstream patches one entry of the list away, whatever the claim is like by then.
                 let known = objects.seen(Kind::RESOURCE_CLAIM, key).unwrap_or(&claim.object);
                 let versions = [known, &claim.object].map(|claim| claim.meta.resource_version);

@@ -174,7 +174,7 @@ fn claims_are_protected_then_written() {
         written.as_json().expect("JSON")["status"]["allocation"]["devices"]["results"][0]["device"],
         "d0"
     );
-    assert!(claim::is_reserved_for(written, p.meta.uid) && claim::is_protected(written));
+    assert!(sim_dra::pod::is_reserved_for(written, p.meta.uid) && claim::is_protected(written));
     assert!(!cache.objects().is_pending(written.meta.uid));
 }
 
@@ -472,7 +472,7 @@ fn the_claim_for_extended_resources_is_made_when_the_pod_is_bound() {
     assert_eq!(sent, [json!("create"), json!("write"), json!("write"), told]);
     let key = Key::new("default", "p-extended-resources-x");
     let made = cache.objects().get(Kind::RESOURCE_CLAIM, &key).expect("a claim").clone();
-    assert!(claim::is_allocated(&made) && claim::is_reserved_for(&made, p.meta.uid));
+    assert!(claim::is_allocated(&made) && sim_dra::pod::is_reserved_for(&made, p.meta.uid));
     assert!(!cache.objects().is_pending(claims.claims[0].known_by().1));
     // DIFFERS: taken back without waiting for answers.
     let attempt = Attempt { pod: &info, object: &p, cluster: &cache, now: Time::ZERO };
